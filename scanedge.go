@@ -1,0 +1,55 @@
+// Package scanedge is the client of a scanedge fleet, for Go programs that scan codes or push statuses.
+//
+// A scanner asks an edge:
+//
+//	edge := scanedge.NewEdge("http://127.0.0.1:7001", key)
+//	verdict, err := edge.Scan(ctx, "demo-a:d000000001")
+//
+// An authority pushes to the origin:
+//
+//	origin := scanedge.NewOrigin("http://127.0.0.1:7000", token)
+//	receipt, err := origin.Push(ctx, "demo-a", []scanedge.Delta{{Subject: "d000000001", Status: scanedge.Red}})
+//
+// What a server refuses comes back as a [*Problem] with a stable word as its Type. The package imports nothing else of the
+// module; edge, origin and commands share its types, so what one writes the other reads.
+package scanedge
+
+import "time"
+
+// Status is what a subject's record says: one of the words below.
+type Status string
+
+// The statuses. Lapsed is read, never pushed: the record's until has passed.
+const (
+	Green  Status = "green"
+	Yellow Status = "yellow"
+	Red    Status = "red"
+	Void   Status = "void"
+	Lapsed Status = "lapsed"
+)
+
+// Verdict is an edge's answer to a scan.
+type Verdict struct {
+	Issuer string    `json:"issuer"`
+	Status Status    `json:"status"`
+	Until  time.Time `json:"until,omitzero"`   // to the minute; zero when the record holds without end
+	Reason int       `json:"reason,omitempty"` // 0 to 63, the issuer's own meaning; 0 is none
+	Offset uint64    `json:"offset"`           // the table holds every batch of the log up to here
+	AgeMS  *int64    `json:"age_ms,omitempty"` // milliseconds since the edge last agreed with the origin's beat; nil before the first
+	Stale  bool      `json:"stale,omitempty"`  // the edge does not vouch for the verdict: age is past the lease of 3 s
+}
+
+// Delta is one subject's new record, or its removal. Applying it twice changes nothing.
+type Delta struct {
+	Subject string    `json:"subject"`
+	Status  Status    `json:"status,omitempty"`
+	Until   time.Time `json:"until,omitzero"`
+	Reason  int       `json:"reason,omitempty"`
+	Remove  bool      `json:"remove,omitempty"`
+}
+
+// Receipt is the origin's answer to a push: it is on the log's disk.
+type Receipt struct {
+	Offset uint64 `json:"offset"` // an edge at this offset or past it shows the push
+	Count  int    `json:"count"`  // deltas in the push
+}
