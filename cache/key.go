@@ -1,0 +1,126 @@
+package cache
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/dchest/siphash"
+)
+
+// MaxSubject is the length of the longest subject id, in bytes.
+const MaxSubject = 64
+
+// KeySize is the length of a key on the wire, in bytes.
+const KeySize = 16
+
+// Key is a subject's name in a table, in the log and on disk: SipHash-2-4 with 128 bits of output, of the subject's id under
+// the issuer's seed (Aumasson and Bernstein, "SipHash: a fast short-input PRF"). Without the seed it names nobody and nobody
+// can aim two ids at one key.
+type Key struct{ Hi, Lo uint64 }
+
+// Put writes the key's wire form, KeySize bytes, to b.
+func (k Key) Put(b []byte) {
+	binary.LittleEndian.PutUint64(b, k.Hi)
+	binary.LittleEndian.PutUint64(b[8:], k.Lo)
+}
+
+// KeyFrom reads a key's wire form.
+func KeyFrom(b []byte) Key {
+	return Key{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
+
+// Seed is an issuer's secret of 128 bits. Who holds it and a table can try out ids, so it never lies beside a table on disk.
+type Seed struct{ k0, k1 uint64 }
+
+// NewSeed draws a seed.
+func NewSeed() Seed {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return seedFrom(b[:])
+}
+
+func seedFrom(b []byte) Seed {
+	return Seed{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
+}
+
+// Key returns the key of a subject id. It allocates nothing.
+func (s Seed) Key(subject []byte) Key {
+	hi, lo := siphash.Hash128(s.k0, s.k1, subject)
+	return Key{hi, lo}
+}
+
+// MarshalText writes the seed as 32 hex digits. Mind where to.
+func (s Seed) MarshalText() ([]byte, error) {
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:], s.k0)
+	binary.LittleEndian.PutUint64(b[8:], s.k1)
+	return hex.AppendEncode(nil, b[:]), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Seed) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil || len(b) != 16 {
+		return errors.New("a seed is 32 hex digits")
+	}
+	*s = seedFrom(b)
+	return nil
+}
+
+// String hides the seed, so that no log shows it by accident.
+func (s Seed) String() string { return "seed(secret)" }
+
+// CheckSubject reports why id is no subject id: it must be 1 to MaxSubject bytes of UTF-8 without control characters. It
+// allocates nothing for a good id.
+func CheckSubject(id []byte) error {
+	switch {
+	case len(id) == 0:
+		return errors.New("empty; a subject has 1 to 64 bytes")
+	case len(id) > MaxSubject:
+		return fmt.Errorf("%d bytes; at most %d", len(id), MaxSubject)
+	case !plain(id):
+		return errors.New("not UTF-8 without control characters")
+	}
+	return nil
+}
+
+// plain reports whether id is UTF-8 without control characters. ASCII, the common case, is decided without decoding.
+func plain(id []byte) bool {
+	for i := 0; i < len(id); {
+		if c := id[i]; c < utf8.RuneSelf {
+			if c < 0x20 || c == 0x7f {
+				return false
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(id[i:])
+		if r == utf8.RuneError && n == 1 || unicode.IsControl(r) {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+// MaxIssuer is the length of the longest issuer id, in bytes.
+const MaxIssuer = 16
+
+// CheckIssuer reports why id is no issuer id: it must be 1 to MaxIssuer of a-z, 0-9 and '-'. It allocates nothing for a good
+// id.
+func CheckIssuer(id []byte) error {
+	if len(id) == 0 || len(id) > MaxIssuer {
+		return fmt.Errorf("an issuer id has 1 to %d characters, this one %d", MaxIssuer, len(id))
+	}
+	for _, c := range id {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
+			return fmt.Errorf("an issuer id is made of a-z, 0-9 and '-', not %q", c)
+		}
+	}
+	return nil
+}
