@@ -1,0 +1,81 @@
+package edge
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/cache"
+)
+
+// countedWords are the words that a scan can end in; each has its counter.
+var countedWords = []string{
+	"green", "yellow", "red", "void", cache.Lapsed,
+	string(scanedge.MalformedCode), string(scanedge.UnknownSubject), string(scanedge.IssuerNotHeld), string(scanedge.NotReady),
+	string(scanedge.NoKey),
+}
+
+// verdict is a judged code. When problem is set nothing else is.
+type verdict struct {
+	problem scanedge.ProblemType
+	record  cache.Record
+	held    *held
+	vouch   *Vouch
+}
+
+// word is what the verdict comes down to.
+func (v *verdict) word(now time.Time) string {
+	if v.problem != "" {
+		return string(v.problem)
+	}
+	return v.record.Word(now.Unix())
+}
+
+// appendJSON appends the verdict as a scanedge.Verdict. Issuers and words need no escaping.
+func (v *verdict) appendJSON(b []byte, now time.Time) []byte {
+	b = append(b, `{"issuer":"`...)
+	b = append(b, v.held.issuer...)
+	b = append(b, `","status":"`...)
+	b = append(b, v.record.Word(now.Unix())...)
+	b = append(b, '"')
+	if until, ok := v.record.Until(); ok {
+		b = append(b, `,"until":"`...)
+		b = until.AppendFormat(b, time.RFC3339)
+		b = append(b, '"')
+	}
+	if r := v.record.Reason(); r != 0 {
+		b = append(b, `,"reason":`...)
+		b = strconv.AppendUint(b, uint64(r), 10)
+	}
+	b = append(b, `,"offset":`...)
+	b = strconv.AppendUint(b, v.vouch.Offset, 10)
+	age := v.vouch.ageMS(now)
+	b = append(b, `,"age_ms":`...)
+	b = strconv.AppendInt(b, age, 10)
+	if age > Lease.Milliseconds() {
+		b = append(b, `,"stale":true`...)
+	}
+	return append(b, '}')
+}
+
+// problemBodies are the problems of scans, written once.
+var problemBodies = func() map[scanedge.ProblemType][]byte {
+	m := map[scanedge.ProblemType][]byte{}
+	for t, detail := range map[scanedge.ProblemType]string{
+		scanedge.MalformedCode: fmt.Sprintf("a plain code is issuer:subject, an issuer of 1 to %d of a-z, 0-9 and '-', a subject of 1 to %d "+
+			"bytes of UTF-8 without control characters, percent-encoded in a URL", cache.MaxIssuer, cache.MaxSubject),
+		scanedge.NoKey:            "send a scanner key that this edge knows as Authorization: Bearer …",
+		scanedge.UnknownSubject:   "",
+		scanedge.IssuerNotHeld:    "",
+		scanedge.NotReady:         "scan again in a moment, or at another edge",
+		scanedge.TooManyCodes:     fmt.Sprintf("at most %d lines in one request", maxCodes),
+		scanedge.TooLarge:         fmt.Sprintf("at most %d bytes in one request", maxBody),
+		scanedge.NotFound:         "GET /v1/scan/{code} or POST /v1/scan",
+		scanedge.MethodNotAllowed: "GET /v1/scan/{code} or POST /v1/scan",
+		scanedge.BadRequest:       "",
+	} {
+		m[t] = scanedge.NewProblem(t, detail).JSON()
+	}
+	return m
+}()

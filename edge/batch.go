@@ -1,0 +1,65 @@
+package edge
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/scanedge/scanedge"
+)
+
+const (
+	maxCodes = 100_000 // lines in one batch
+	maxBody  = 4 << 20 // bytes of one batch
+)
+
+// handleBatch answers POST /v1/scan: codes in, a line each and undecoded, answers out in the same order, a line each.
+func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
+	if !ctx.IsPost() {
+		ctx.Response.Header.Set("Allow", "POST")
+		fail(ctx, scanedge.MethodNotAllowed)
+		return
+	}
+	if word := s.refuse(ctx); word != "" {
+		s.words[string(word)].Inc()
+		fail(ctx, word)
+		return
+	}
+	body := ctx.Request.Body()
+	if bytes.Count(body, []byte{'\n'}) > maxCodes {
+		fail(ctx, scanedge.TooManyCodes)
+		return
+	}
+	text := wantsText(ctx)
+	if text {
+		ctx.Response.Header.SetContentTypeBytes(typeText)
+	} else {
+		ctx.Response.Header.SetContentTypeBytes(typeNDJSON)
+	}
+	out := make([]byte, 0, len(body)*4)
+	for len(body) > 0 {
+		var line []byte
+		line, body, _ = bytes.Cut(body, []byte{'\n'})
+		out = s.appendLine(out, bytes.TrimSuffix(line, []byte{'\r'}), text)
+	}
+	ctx.Response.SetBodyRaw(out)
+}
+
+func (s *Server) appendLine(out, code []byte, text bool) []byte {
+	v := s.judge(code)
+	now := time.Now()
+	word := v.word(now)
+	s.words[word].Inc()
+	switch {
+	case text:
+		out = append(out, word...)
+	case v.problem != "":
+		out = append(out, `{"error":"`...)
+		out = append(out, word...)
+		out = append(out, `"}`...)
+	default:
+		out = v.appendJSON(out, now)
+	}
+	return append(out, '\n')
+}

@@ -1,0 +1,129 @@
+// Package edge answers scans: a code in, a verdict out, from memory.
+//
+//   - edge.go: [Server], what an edge holds and whom it answers
+//   - scan.go: GET /v1/scan/{code}, the hot path
+//   - batch.go: POST /v1/scan, many codes, a line each
+//   - answer.go: verdicts and problems as bytes
+//   - serve.go: the fasthttp server around them
+//
+// A scan takes one direction: code -> parse -> key -> one lookup -> verdict. It allocates nothing and waits for nobody: what
+// it reads is published whole, behind atomic pointers, by whoever follows the log. The package knows neither the log nor the
+// origin; tables, vouches and keys are given to it.
+//
+// A scan loads an issuer's [Vouch] once, after its request was read, and answers from that alone, so offset, age and table in
+// one answer belong together.
+package edge
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/scanedge/scanedge/cache"
+)
+
+// Lease is the age past which an edge no longer vouches for its table and marks its answers stale.
+const Lease = 3 * time.Second
+
+// Vouch is what an edge can say of one issuer at a moment. It must not change once given to the Server, but for the table,
+// which its one writer goes on changing.
+type Vouch struct {
+	Seed   cache.Seed
+	Table  *cache.Table
+	Offset uint64    // the table holds every batch up to here
+	Beat   time.Time // when the table last agreed with the origin's beat
+}
+
+// Server is the edge. All its methods are safe for concurrent use; the zero Server is not ready, use New.
+type Server struct {
+	held  atomic.Pointer[map[string]*held] // nil until Hold
+	keys  atomic.Pointer[func([]byte) bool]
+	words map[string]*metrics.Counter
+	set   *metrics.Set
+}
+
+// held is one issuer at this edge.
+type held struct {
+	issuer string
+	vouch  atomic.Pointer[Vouch] // nil until the table has caught up
+}
+
+// New returns a server that holds nothing and admits nobody yet. Its metrics go to set.
+func New(set *metrics.Set) *Server {
+	s := &Server{set: set, words: map[string]*metrics.Counter{}}
+	for _, w := range countedWords {
+		s.words[w] = set.NewCounter(fmt.Sprintf("scanedge_scans_total{word=%q}", w))
+	}
+	return s
+}
+
+// Hold says which issuers this edge answers for. What it held before of an issuer, it keeps. One caller at a time.
+func (s *Server) Hold(issuers []string) {
+	before := s.holdings()
+	now := make(map[string]*held, len(issuers))
+	for _, id := range issuers {
+		h := before[id]
+		if h == nil {
+			h = &held{issuer: id}
+			s.gauges(h)
+		}
+		now[id] = h
+	}
+	s.held.Store(&now)
+}
+
+// Publish puts v in the place of what the edge said of the issuer before. It does nothing for an issuer that is not held.
+func (s *Server) Publish(issuer string, v Vouch) {
+	if h := s.holdings()[issuer]; h != nil {
+		h.vouch.Store(&v)
+	}
+}
+
+// Admit sets who may scan: known is asked with the key of each request, which it must not keep.
+func (s *Server) Admit(known func(key []byte) bool) { s.keys.Store(&known) }
+
+// Unready says why this edge is not ready, or "" if it is: it holds issuers, and each table has caught up.
+func (s *Server) Unready() string {
+	all := s.holdings()
+	if len(all) == 0 {
+		return "waiting for the origin to say what to hold"
+	}
+	var missing []string
+	for id, h := range all {
+		if h.vouch.Load() == nil {
+			missing = append(missing, id)
+		}
+	}
+	if len(missing) == 0 {
+		return ""
+	}
+	return "not caught up: " + strings.Join(missing, ", ")
+}
+
+func (s *Server) holdings() map[string]*held {
+	if m := s.held.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// gauges shows an issuer's state in the metrics, zeros until its table has caught up.
+func (s *Server) gauges(h *held) {
+	gauge := func(name string, value func(v *Vouch) float64) {
+		s.set.GetOrCreateGauge(fmt.Sprintf("%s{issuer=%q}", name, h.issuer), func() float64 {
+			if v := h.vouch.Load(); v != nil {
+				return value(v)
+			}
+			return 0
+		})
+	}
+	gauge("scanedge_offset", func(v *Vouch) float64 { return float64(v.Offset) })
+	gauge("scanedge_subjects", func(v *Vouch) float64 { return float64(v.Table.Len()) })
+	gauge("scanedge_age_ms", func(v *Vouch) float64 { return float64(v.ageMS(time.Now())) })
+}
+
+// ageMS is the vouch's age in milliseconds, by a clock that was read after the vouch was loaded.
+func (v *Vouch) ageMS(now time.Time) int64 { return max(0, now.Sub(v.Beat).Milliseconds()) }

@@ -1,0 +1,364 @@
+package edge
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/fasthttputil"
+	"go.uber.org/goleak"
+
+	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/cache"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// fasthttp's own: one clock for all servers, and each server's cleaner, which ends at its next round.
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+}
+
+const testKey = "scan-key"
+
+// admitting is a server that holds some issuers, none caught up, and admits testKey.
+func admitting(issuers ...string) *Server {
+	s := New(metrics.NewSet())
+	s.Hold(issuers)
+	s.Admit(func(key []byte) bool { return string(key) == testKey })
+	return s
+}
+
+// serving is one that holds demo-a with some subjects, and demo-b not caught up.
+func serving(t *testing.T) *Server {
+	t.Helper()
+	s := admitting("demo-a", "demo-b")
+	v := Vouch{Seed: cache.NewSeed(), Table: new(cache.Table), Offset: 17, Beat: time.Now()}
+	put := func(subject string, st cache.Status, reason uint8, until time.Time) {
+		r, err := cache.NewRecord(st, reason, until)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Table.Put(v.Seed.Key([]byte(subject)), r)
+	}
+	put("g", cache.Green, 0, time.Time{})
+	put("r", cache.Red, 63, time.Date(2050, 1, 2, 3, 4, 59, 0, time.UTC))
+	put("old", cache.Yellow, 1, time.Date(2021, 1, 1, 0, 0, 0, 0, time.UTC))
+	put("v", cache.Void, 0, time.Time{})
+	for _, odd := range []string{"a:b", "..", "../..", "a//b", "/", "?x=1", "#", "a b", "粤A·12345", "100%", "+"} {
+		put(odd, cache.Green, 9, time.Time{})
+	}
+	s.Publish("demo-a", v)
+	return s
+}
+
+// dial is a raw connection to a server over memory: what is written is what the server reads.
+func dial(t *testing.T, s *Server) net.Conn {
+	t.Helper()
+	l := fasthttputil.NewInmemoryListener()
+	front := s.HTTP()
+	done := make(chan struct{})
+	go func() { defer close(done); _ = front.Serve(l) }()
+	t.Cleanup(func() { _ = front.Shutdown(); <-done })
+	conn, err := l.Dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// ask sends a request as it stands and returns the answer.
+func ask(t *testing.T, conn net.Conn, line, body string, header ...string) (*http.Response, string) {
+	t.Helper()
+	req := line + " HTTP/1.1\r\nHost: e\r\n" + strings.Join(append(header, ""), "\r\n")
+	if body != "" {
+		req += fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	}
+	if _, err := io.WriteString(conn, req+"\r\n"+body); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%s: Cache-Control %q", line, res.Header.Get("Cache-Control"))
+	}
+	return res, string(b)
+}
+
+const auth = "Authorization: Bearer " + testKey
+
+func TestVerdicts(t *testing.T) {
+	conn := dial(t, serving(t))
+	for code, want := range map[string]string{
+		"demo-a:g":   `{"issuer":"demo-a","status":"green","offset":17,"age_ms":`,
+		"demo-a:r":   `{"issuer":"demo-a","status":"red","until":"2050-01-02T03:04:00Z","reason":63,"offset":17,"age_ms":`,
+		"demo-a:old": `{"issuer":"demo-a","status":"lapsed","until":"2021-01-01T00:00:00Z","reason":1,"offset":17,"age_ms":`,
+		"demo-a:v":   `{"issuer":"demo-a","status":"void","offset":17,"age_ms":`,
+	} {
+		res, body := ask(t, conn, "GET /v1/scan/"+code, "", auth)
+		if res.StatusCode != 200 || !strings.HasPrefix(body, want) || res.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %s %s", code, res.Status, body)
+		}
+		var v scanedge.Verdict
+		if err := json.Unmarshal([]byte(body), &v); err != nil || v.Offset != 17 || v.AgeMS == nil || v.Stale {
+			t.Errorf("%s: %s reads as %+v, %v", code, body, v, err)
+		}
+		word := strings.Split(want, `"`)[7]
+		if res, body := ask(t, conn, "GET /v1/scan/"+code, "", auth, "Accept: text/plain"); body != word || res.Header.Get("Content-Type") != "text/plain" {
+			t.Errorf("%s as text: %q", code, body)
+		}
+	}
+}
+
+func TestCodesAreTakenFromTheRawRequestLine(t *testing.T) {
+	conn := dial(t, serving(t))
+	for _, target := range []string{
+		"demo-a:a:b", "demo-a%3Aa:b", "demo-a:..", "demo-a:../..", "demo-a:%2e%2E/..", "demo-a:a//b", "demo-a:a%2F/b", "demo-a:/",
+		"demo-a:%3Fx=1", "demo-a:%23", "demo-a:a%20b", "demo-a:%E7%B2%A4A%C2%B712345", "demo-a:100%25", "demo-a:+", "demo-a:g?x=y",
+	} {
+		for _, prefix := range []string{"GET /v1/scan/", "GET http://edge.example/v1/scan/"} {
+			if res, body := ask(t, conn, prefix+target, "", auth); res.StatusCode != 200 || !strings.Contains(body, `"green"`) {
+				t.Errorf("%s%s: %s %s", prefix, target, res.Status, body)
+			}
+		}
+	}
+}
+
+func TestScanProblems(t *testing.T) {
+	conn := dial(t, serving(t))
+	for _, c := range []struct {
+		line   string
+		header string
+		status int
+		word   string
+	}{
+		{"GET /v1/scan/", auth, 400, "malformed-code"},
+		{"GET /v1/scan/nocolon", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:", auth, 400, "malformed-code"},
+		{"GET /v1/scan/:g", auth, 400, "malformed-code"},
+		{"GET /v1/scan/Demo-a:g", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:%", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:%4", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:%zz", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:%00", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:%0A", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:%ff", auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a%253Ag", auth, 400, "malformed-code"}, // decoded once, not twice
+		{"GET /v1/scan/demo-a:" + strings.Repeat("x", 65), auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:" + strings.Repeat("x", 3000), auth, 400, "malformed-code"},
+		{"GET /v1/scan/demo-a:" + strings.Repeat("x", 64), auth, 404, "unknown-subject"},
+		{"GET /v1/scan/demo-a:G", auth, 404, "unknown-subject"},
+		{"GET /v1/scan/demo-c:g", auth, 404, "issuer-not-held"},
+		{"GET /v1/scan/demo-b:g", auth, 503, "not-ready"},
+		{"GET /v1/scan/demo-a:g", "X: y", 401, "no-key"},
+		{"GET /v1/scan/demo-a:g", "Authorization: Bearer wrong", 401, "no-key"},
+		{"GET /v1/scan/demo-a:g", "Authorization: Basic " + testKey, 401, "no-key"},
+		{"GET /v1/scan/demo-a:g", "Authorization: Bearer", 401, "no-key"},
+		{"POST /v1/scan/demo-a:g", auth, 405, "method-not-allowed"},
+		{"GET /v1/scan", auth, 405, "method-not-allowed"},
+		{"GET /", auth, 404, "not-found"},
+		{"GET /v1/scanx/demo-a:g", auth, 404, "not-found"},
+	} {
+		res, body := ask(t, conn, c.line, "", c.header)
+		var p scanedge.Problem
+		if err := json.Unmarshal([]byte(body), &p); err != nil || res.StatusCode != c.status || string(p.Type) != c.word || p.Status != c.status ||
+			res.Header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%.60s: %s %s", c.line, res.Status, body)
+		}
+		if (res.StatusCode == 503) != (res.Header.Get("Retry-After") != "") || (res.StatusCode == 401) != (res.Header.Get("WWW-Authenticate") != "") {
+			t.Errorf("%.60s: headers %v", c.line, res.Header)
+		}
+	}
+}
+
+func TestBearerIsNotCaseSensitive(t *testing.T) {
+	conn := dial(t, serving(t))
+	if res, _ := ask(t, conn, "GET /v1/scan/demo-a:g", "", "authorization: bearer  "+testKey); res.StatusCode != 200 {
+		t.Errorf("%s", res.Status)
+	}
+}
+
+func TestBatch(t *testing.T) {
+	conn := dial(t, serving(t))
+	body := "demo-a:g\r\nnocolon\n\ndemo-a:%67\ndemo-a:none\ndemo-c:g\ndemo-b:g\ndemo-a:old\ndemo-a:a b"
+	words := []string{"green", "malformed-code", "malformed-code", "unknown-subject", "unknown-subject", "issuer-not-held", "not-ready", "lapsed", "green"}
+	for _, end := range []string{"", "\n"} {
+		res, out := ask(t, conn, "POST /v1/scan", body+end, auth, "Accept: text/plain")
+		if out != strings.Join(words, "\n")+"\n" || res.Header.Get("Content-Type") != "text/plain" {
+			t.Errorf("as text: %q", out)
+		}
+		res, out = ask(t, conn, "POST /v1/scan", body+end, auth)
+		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+		if res.StatusCode != 200 || len(lines) != len(words) || res.Header.Get("Content-Type") != "application/x-ndjson" {
+			t.Fatalf("%s %q", res.Status, out)
+		}
+		for i, line := range lines {
+			var a struct{ Status, Error string }
+			if err := json.Unmarshal([]byte(line), &a); err != nil || a.Status+a.Error != words[i] {
+				t.Errorf("line %d: %s, want %s", i+1, line, words[i])
+			}
+		}
+	}
+	if res, out := ask(t, conn, "POST /v1/scan", "", auth, "Content-Length: 0"); res.StatusCode != 200 || out != "" {
+		t.Errorf("no codes: %s %q", res.Status, out)
+	}
+}
+
+func TestBatchLimits(t *testing.T) {
+	s := serving(t)
+	for body, want := range map[string]string{
+		strings.Repeat("\n", maxCodes):   "",
+		strings.Repeat("\n", maxCodes+1): "too-many-codes",
+		strings.Repeat("x", maxBody+1):   "too-large",
+	} {
+		res, out := ask(t, dial(t, s), "POST /v1/scan", body, auth)
+		if want == "" && res.StatusCode == 200 && strings.Count(out, "\n") == maxCodes {
+			continue
+		}
+		if res.StatusCode != 413 || !strings.Contains(out, `"`+want+`"`) {
+			t.Errorf("%d bytes: %s %.100s", len(body), res.Status, out)
+		}
+	}
+	if res, out := ask(t, dial(t, s), "POST /v1/scan", "x"); res.StatusCode != 401 || !strings.Contains(out, "no-key") {
+		t.Errorf("without a key: %s %s", res.Status, out)
+	}
+}
+
+func TestNobodyIsAdmittedBeforeTheOriginSpoke(t *testing.T) {
+	s := New(metrics.NewSet())
+	if s.Unready() == "" {
+		t.Error("ready with nothing held")
+	}
+	if res, out := ask(t, dial(t, s), "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != 503 || !strings.Contains(out, "not-ready") {
+		t.Errorf("%s %s", res.Status, out)
+	}
+}
+
+func TestReadyWhenAllTablesCaughtUp(t *testing.T) {
+	s := admitting("demo-a", "demo-b")
+	v := Vouch{Table: new(cache.Table), Beat: time.Now()}
+	s.Publish("demo-a", v)
+	if why := s.Unready(); !strings.Contains(why, "demo-b") || strings.Contains(why, "demo-a") {
+		t.Errorf("unready: %q", why)
+	}
+	s.Publish("demo-b", v)
+	s.Publish("demo-c", v)
+	if why := s.Unready(); why != "" {
+		t.Errorf("unready: %q", why)
+	}
+	s.Hold([]string{"demo-b"})
+	if res, out := ask(t, dial(t, s), "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != 404 || !strings.Contains(out, "issuer-not-held") {
+		t.Errorf("an issuer that is held no more: %s %s", res.Status, out)
+	}
+}
+
+func TestAgeAndLease(t *testing.T) {
+	s := admitting("demo-a")
+	v := Vouch{Table: new(cache.Table), Beat: time.Now().Add(-10 * time.Second)}
+	v.Table.Put(v.Seed.Key([]byte("g")), 1<<24-1)
+	s.Publish("demo-a", v)
+	_, out := ask(t, dial(t, s), "GET /v1/scan/demo-a:g", "", auth)
+	var got scanedge.Verdict
+	if err := json.Unmarshal([]byte(out), &got); err != nil || *got.AgeMS < 10_000 || !got.Stale {
+		t.Errorf("ten seconds after the last beat: %s, %v", out, err)
+	}
+}
+
+func TestUnreadableRequest(t *testing.T) {
+	conn := dial(t, serving(t))
+	res, out := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth, "X: "+strings.Repeat("x", 10_000))
+	if res.StatusCode != 400 || !strings.Contains(out, "bad-request") {
+		t.Errorf("%s %s", res.Status, out)
+	}
+}
+
+func FuzzHandle(f *testing.F) {
+	s := admitting("demo-a")
+	s.Publish("demo-a", Vouch{Table: new(cache.Table), Beat: time.Now()})
+	f.Add("/v1/scan/demo-a:g", "demo-a:g\n")
+	f.Add("/v1/scan/%zz", "")
+	f.Add("http://x/v1/scan", "\r\n\xff")
+	f.Fuzz(func(t *testing.T, target, body string) {
+		for _, method := range []string{"GET", "POST"} {
+			var ctx fasthttp.RequestCtx
+			ctx.Init(&fasthttp.Request{}, nil, nil)
+			ctx.Request.Header.SetMethod(method)
+			ctx.Request.Header.SetRequestURI(target)
+			ctx.Request.Header.Set("Authorization", "Bearer "+testKey)
+			ctx.Request.SetBodyString(body)
+			s.Handle(&ctx)
+			out := ctx.Response.Body()
+			if ctx.Response.StatusCode() != 200 && !json.Valid(out) {
+				t.Errorf("%q answered %d %q", target, ctx.Response.StatusCode(), out)
+			}
+			if ctx.IsPost() && ctx.Response.StatusCode() == 200 {
+				want := strings.Count(body, "\n")
+				if body != "" && !strings.HasSuffix(body, "\n") {
+					want++
+				}
+				if got := bytes.Count(out, []byte{'\n'}); got != want {
+					t.Errorf("%d answers for %d lines", got, want)
+				}
+			}
+		}
+	})
+}
+
+// request is a scan as the server's handler sees it, made once and handled many times.
+func request(code, accept string) *fasthttp.RequestCtx {
+	var ctx fasthttp.RequestCtx
+	ctx.Init(&fasthttp.Request{}, nil, nil)
+	ctx.Request.Header.SetRequestURI("/v1/scan/" + code)
+	ctx.Request.Header.Set("Authorization", "Bearer "+testKey)
+	ctx.Request.Header.Set("Accept", accept)
+	return &ctx
+}
+
+func TestScanAllocatesNothing(t *testing.T) {
+	s := serving(t)
+	for _, c := range []struct{ code, accept string }{
+		{"demo-a:r", "*/*"}, {"demo-a:%72", "text/plain"}, {"demo-a:none", "*/*"}, {"nocolon", "*/*"}, {"demo-c:x", ""}, {"demo-b:x", ""},
+	} {
+		ctx := request(c.code, c.accept)
+		handle := func() {
+			ctx.Response.Reset()
+			s.Handle(ctx)
+		}
+		handle()
+		if n := testing.AllocsPerRun(1000, handle); n != 0 {
+			t.Errorf("%s: %v allocations", c.code, n)
+		}
+	}
+}
+
+func BenchmarkHandle(b *testing.B) {
+	s := admitting("demo-a")
+	v := Vouch{Table: new(cache.Table), Beat: time.Now()}
+	for i := range 100_000 {
+		v.Table.Put(v.Seed.Key(fmt.Appendf(nil, "d%09d", i)), 1<<24-1)
+	}
+	s.Publish("demo-a", v)
+	ctx := request("demo-a:d000000017", "*/*")
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		s.Handle(ctx)
+	}
+}

@@ -1,0 +1,61 @@
+package edge
+
+import (
+	"errors"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/scanedge/scanedge"
+)
+
+var (
+	noStore     = []byte("no-store")
+	bearer      = []byte("Bearer ")
+	typeText    = []byte("text/plain")
+	typeJSON    = []byte("application/json")
+	typeNDJSON  = []byte("application/x-ndjson")
+	typeProblem = []byte("application/problem+json")
+)
+
+// HTTP returns a server whose Serve answers scans on a listener until its Shutdown.
+func (s *Server) HTTP() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:               s.Handle,
+		ErrorHandler:          unreadable,
+		NoDefaultServerHeader: true,
+		MaxRequestBodySize:    maxBody,
+		ReadTimeout:           30 * time.Second,
+		IdleTimeout:           2 * time.Minute,
+		CloseOnShutdown:       true,
+		Logger:                silent{},
+	}
+}
+
+// fail answers with a problem.
+func fail(ctx *fasthttp.RequestCtx, t scanedge.ProblemType) {
+	ctx.Response.SetStatusCode(t.Status())
+	ctx.Response.Header.SetContentTypeBytes(typeProblem)
+	switch t {
+	case scanedge.NoKey:
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+	case scanedge.NotReady:
+		ctx.Response.Header.Set("Retry-After", "1")
+	}
+	ctx.Response.AppendBody(problemBodies[t])
+}
+
+// unreadable answers what fasthttp could not read as a request.
+func unreadable(ctx *fasthttp.RequestCtx, err error) {
+	ctx.Response.Header.SetBytesV("Cache-Control", noStore)
+	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
+		fail(ctx, scanedge.TooLarge)
+		return
+	}
+	fail(ctx, scanedge.BadRequest)
+}
+
+// silent drops fasthttp's lines on connections that broke: a scanner that walks away is no event.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
