@@ -1,0 +1,9 @@
+// Package issuer is who an authority is to the fleet: its id, its secrets, and the signature that makes a record its own.
+//
+//   - secret.go: [Secret], what the origin keeps: the seed that hides subjects and the key that signs; [Public], what edges get
+//   - record.go: the envelope around all that an issuer's log carries: kind, place in the chain, time, signature
+//
+// The transport is not trusted. A record says at which offset it stands and the hash of the batch before it, and carries the
+// issuer's Ed25519 signature, so that whoever can write to the log or sits between it and an edge can withhold records but
+// neither forge nor drop nor reorder them unseen.
+package issuer
