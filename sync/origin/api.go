@@ -1,0 +1,126 @@
+package origin
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/sync/access"
+)
+
+// API returns the handler for pushers and edges.
+func (o *Origin) API() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/issuers/{issuer}/deltas", o.servePush)
+	mux.HandleFunc("/v1/bootstrap", o.serveBootstrap)
+	mux.HandleFunc("/", notFound)
+	return mux
+}
+
+// Admin returns the handler for operators: GET /v1/issuers with the admin token.
+func (o *Origin) Admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/v1/issuers", o.serveIssuers)
+	mux.HandleFunc("/", notFound)
+	return mux
+}
+
+func notFound(rw http.ResponseWriter, req *http.Request) {
+	writeProblem(rw, scanedge.NewProblem(scanedge.NotFound, req.URL.Path))
+}
+
+// serveBootstrap tells an edge all it needs. The answer holds the issuers' seeds: it goes to callers on this machine, and to
+// those that bring the edge token.
+func (o *Origin) serveBootstrap(rw http.ResponseWriter, req *http.Request) {
+	if !onlyGet(rw, req) {
+		return
+	}
+	_, known := access.Set{access.HashOf([]byte(o.tokens.Edge)): "edge"}.Name(bearer(req))
+	if !known && !fromLoopback(req) {
+		writeProblem(rw, scanedge.NewProblem(scanedge.NoToken,
+			"an edge on another machine needs the edge_token of the origin's tokens.json: start it with --edge-token"))
+		return
+	}
+	b := access.Bootstrap{
+		Version:     access.BootstrapVersion,
+		Log:         access.LogAddress{URL: "nats://" + reachable(o.log.Addr(), req.Host), Token: o.tokens.Log},
+		ScannerKeys: access.Set{access.HashOf([]byte(o.tokens.Scanner)): "scanner"},
+	}
+	for _, w := range o.sorted() {
+		b.Issuers = append(b.Issuers, w.secret.Public())
+	}
+	writeJSON(rw, b)
+}
+
+// reachable is the log's address as the caller can use it: a log that listens on every address is found where the origin was.
+func reachable(addr, host string) string {
+	h, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(h); err != nil || ip == nil || !ip.IsUnspecified() {
+		return addr
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func fromLoopback(req *http.Request) bool {
+	host, _, err := net.SplitHostPort(req.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// IssuerState is what an operator sees of an issuer.
+type IssuerState struct {
+	Issuer string `json:"issuer"`
+	Offset uint64 `json:"offset"` // of the last batch
+	Count  int    `json:"count"`  // subjects in the table
+	Digest string `json:"digest"`
+}
+
+// serveIssuers lists the issuers. Beside a running push the numbers of one issuer may be of different moments.
+func (o *Origin) serveIssuers(rw http.ResponseWriter, req *http.Request) {
+	if !onlyGet(rw, req) {
+		return
+	}
+	if _, ok := (access.Set{access.HashOf([]byte(o.tokens.Admin)): "admin"}).Name(bearer(req)); !ok {
+		writeProblem(rw, scanedge.NewProblem(scanedge.NoToken, "send the admin token as Authorization: Bearer …"))
+		return
+	}
+	var list struct {
+		Issuers []IssuerState `json:"issuers"`
+	}
+	for _, w := range o.sorted() {
+		list.Issuers = append(list.Issuers, IssuerState{w.secret.ID, w.offset.Load(), w.table.Len(), w.table.Digest().String()})
+	}
+	writeJSON(rw, list)
+}
+
+func (o *Origin) sorted() []*writer {
+	all := make([]*writer, 0, len(o.writers))
+	for _, w := range o.writers {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b *writer) int { return strings.Compare(a.secret.ID, b.secret.ID) })
+	return all
+}
+
+// count counts a push by its outcome. A made-up issuer must not make a new series.
+func (o *Origin) count(issuer, outcome string) {
+	if o.writers[issuer] == nil {
+		issuer = ""
+	}
+	o.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_pushes_total{issuer=%q,outcome=%q}", issuer, outcome)).Inc()
+}
+
+func onlyGet(rw http.ResponseWriter, req *http.Request) bool {
+	if req.Method == http.MethodGet || req.Method == http.MethodHead {
+		return true
+	}
+	rw.Header().Set("Allow", "GET, HEAD")
+	writeProblem(rw, scanedge.NewProblem(scanedge.MethodNotAllowed, ""))
+	return false
+}
