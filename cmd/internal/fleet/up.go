@@ -1,0 +1,89 @@
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// UpFile is the name of the file, in the fleet's folder, that says what runs where.
+const UpFile = "up.json"
+
+// Up says what runs where and how to talk to it: the content of DIR/up.json. Its JSON names are a promise; more may join.
+type Up struct {
+	Origin      string   `json:"origin"`       // base URL of the origin's API
+	OriginAdmin string   `json:"origin_admin"` // base URL of its admin listener
+	NATS        string   `json:"nats"`         // address of the log
+	CA          string   `json:"ca"`           // path of the trust root; "" while links are plain
+	Edges       []Edge   `json:"edges"`
+	OriginPID   int      `json:"origin_pid"`
+	AdminToken  string   `json:"admin_token"`
+	PushToken   string   `json:"push_token"`
+	ScannerKey  string   `json:"scanner_key"`
+	Issuers     []string `json:"issuers"`
+	Subjects    int      `json:"subjects"` // demo subjects over all issuers
+	Sample      []Sample `json:"sample"`
+}
+
+// Edge is one edge of the fleet.
+type Edge struct {
+	Name  string `json:"name"`
+	Scan  string `json:"scan"`  // base URL of the scan listener
+	Admin string `json:"admin"` // base URL of the admin listener
+	PID   int    `json:"pid"`
+}
+
+// Sample is a demo subject and the status that a scan of its code answers.
+type Sample struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	Code    string `json:"code"`
+	Status  string `json:"status"`
+}
+
+// LoadUp reads the file that a running fleet left at path. When there is none, the error says how to start a fleet.
+func LoadUp(path string) (*Up, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no fleet is up at %s; start one with: scanedge up --dir %s", path, filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what runs where: %w", err)
+	}
+	up := new(Up)
+	if err := json.Unmarshal(b, up); err != nil {
+		return nil, fmt.Errorf("%s is not what scanedge up writes (%w); start the fleet anew with: scanedge up --dir %s",
+			path, err, filepath.Dir(path))
+	}
+	return up, nil
+}
+
+// save replaces the file at path as a whole: a reader sees the old one or the new one. It holds keys, so mode 0600.
+func (u *Up) save(path string) error {
+	b, err := json.MarshalIndent(u, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, append(b, '\n'))
+}
+
+// replaceFile writes b under a name of its own beside path, fsyncs it and renames it over path. os.CreateTemp gives 0600.
+func replaceFile(path string, b []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	_, err = tmp.Write(b)
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
