@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/scanedge/scanedge/bench/day"
+	"github.com/scanedge/scanedge/bench/load"
+	"github.com/scanedge/scanedge/bench/report"
+	"github.com/scanedge/scanedge/cmd/internal/fleet"
+)
+
+// runBench runs `scanedge bench day` and returns what it printed and its exit code.
+func runBench(t *testing.T, args ...string) (string, int) {
+	t.Helper()
+	root, out := newRoot(), new(strings.Builder)
+	root.SetOut(out)
+	root.SetErr(io.Discard)
+	root.SetArgs(append([]string{"bench", "day"}, args...))
+	err := root.ExecuteContext(t.Context())
+	if err == nil {
+		return out.String(), 0
+	}
+	out.WriteString(err.Error())
+	code := exitFailure
+	if exit := (*exitError)(nil); errors.As(err, &exit) {
+		code = exit.code
+	}
+	return out.String(), code
+}
+
+// writeUp writes an up.json and returns its path.
+func writeUp(t *testing.T, up fleet.Up) string {
+	t.Helper()
+	b, err := json.Marshal(up)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "up.json")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestBenchDayUsage(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage.json")
+	if err := os.WriteFile(garbage, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good, empty := upForTests, upForTests
+	empty.Subjects = 0
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"no visits":     {[]string{"--up", writeUp(t, good), "--visits", "0"}, "--visits is 0"},
+		"no duration":   {[]string{"--up", writeUp(t, good), "--duration", "999ms"}, "--duration is 999ms"},
+		"no number":     {[]string{"--visits", "many"}, "many"},
+		"no up.json":    {[]string{"--up", filepath.Join(dir, "none", "up.json")}, "no fleet is up at"},
+		"garbage":       {[]string{"--up", garbage}, "garbage.json"},
+		"no subjects":   {[]string{"--up", writeUp(t, empty)}, "0 demo subjects"},
+		"out is a file": {[]string{"--up", writeUp(t, good), "--out", garbage}, "--out"},
+		"an argument":   {[]string{"noon"}, "noon"},
+		"unknown flag":  {[]string{"--speed", "1"}, "--speed"},
+	} {
+		if got, code := runBench(t, c.args...); code != exitUsage || !strings.Contains(got, c.want) {
+			t.Errorf("%s: exit %d, %q; want %d, %q", name, code, got, exitUsage, c.want)
+		}
+	}
+}
+
+// A fleet that is gone makes a run invalid, and the report says so in both forms.
+func TestBenchDayAgainstAFleetThatIsGone(t *testing.T) {
+	up := upForTests
+	up.Origin = "http://127.0.0.1:1"
+	out := filepath.Join(t.TempDir(), "made", "here")
+	got, code := runBench(t, "--up", writeUp(t, up), "--out", out, "--visits", "70", "--seed", "9")
+	if code != report.ExitInvalid || !strings.Contains(got, "\nINVALID: 70 of 70 visits were not sent; a canary could not be set: ") {
+		t.Errorf("exit %d, %s", code, got)
+	}
+	b, err := os.ReadFile(filepath.Join(out, report.File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(b, &r); err != nil || r.Valid || r.Unsent != 70 || r.Seed != 9 || r.Version == "" || len(r.Reasons) != 2 {
+		t.Errorf("%v, report %s", err, b)
+	}
+}
+
+func TestBenchDayConfig(t *testing.T) {
+	b := benchDay{visits: 5, duration: time.Minute, seed: 3}
+	got, err := b.config(&upForTests)
+	want := day.Config{
+		Origin: "http://127.0.0.1:7000", PushToken: "push-P", ScannerKey: "scan-S",
+		Edges:      []load.Edge{{Name: "edge-1", URL: "http://127.0.0.1:7100"}, {Name: "edge-2", URL: "http://127.0.0.1:7200"}},
+		Population: day.Population{Issuers: []string{"demo-a", "demo-b"}, Subjects: 58},
+		Seed:       3, Schedule: load.Schedule{Visits: 5, Over: time.Minute},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %+v", err, got)
+	}
+}
+
+// What the verb exits with is the report's, unless nobody could read it.
+func TestBenchDayTells(t *testing.T) {
+	result := func(wrong uint64, reasons ...string) *day.Result {
+		r := load.NewResult(load.Schedule{Visits: 1, Over: time.Second})
+		r.Wrong = wrong
+		return &day.Result{Result: r, Reasons: reasons}
+	}
+	gone := filepath.Join(t.TempDir(), "gone")
+	for name, c := range map[string]struct {
+		result *day.Result
+		out    string
+		want   int
+	}{
+		"right": {result(0), "", 0}, "wrong": {result(1), "", 1}, "invalid": {result(0, "late"), "", 3},
+		"wrong and invalid": {result(1, "late"), "", 1}, "unwritten": {result(0), gone, 3}, "wrong, unwritten": {result(1), gone, 1},
+	} {
+		b := benchDay{out: c.out}
+		code, err := 0, b.tell(io.Discard, c.result)
+		if exit := (*exitError)(nil); errors.As(err, &exit) {
+			code = exit.code
+		}
+		if code != c.want {
+			t.Errorf("%s: exit %d (%v), want %d", name, code, err, c.want)
+		}
+	}
+}

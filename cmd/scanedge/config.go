@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+const envPrefix = "SCANEDGE_"
+
+// configure fills the flags that were not given from the environment and, below it, from the YAML file. Verbs read flags alone.
+func configure(cmd *cobra.Command) error {
+	flags := cmd.Flags()
+	k := koanf.New("\x00") // no delimiter: a key is a flag's name, whole
+	path := flags.Lookup("config").Value.String()
+	if path == "" {
+		path = os.Getenv(envPrefix + "CONFIG")
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return usageError("read settings from %s: %w", path, err)
+		}
+		for _, key := range k.Keys() {
+			if flags.Lookup(key) == nil {
+				return usageError("read settings from %s: %q is no setting of %s; see its --help", path, key, cmd.CommandPath())
+			}
+		}
+	}
+	vars := env.Provider("", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+		return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-"), value
+	}})
+	if err := k.Load(vars, nil); err != nil {
+		return fmt.Errorf("read settings from the environment: %w", err)
+	}
+	return fill(flags, k)
+}
+
+func fill(flags *pflag.FlagSet, k *koanf.Koanf) (err error) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed || f.Name == "help" || !k.Exists(f.Name) || err != nil {
+			return
+		}
+		value := k.String(f.Name)
+		if list := k.Strings(f.Name); len(list) > 0 {
+			value = strings.Join(list, ",")
+		}
+		if serr := flags.Set(f.Name, value); serr != nil {
+			err = usageError("set %s to %q, from the environment or the settings file: %w", f.Name, value, serr)
+		}
+	})
+	return err
+}

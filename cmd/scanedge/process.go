@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/term"
+)
+
+// drainWithin is how long a process that was told to stop waits for requests under way.
+const drainWithin = 10 * time.Second
+
+// newLogger logs to stderr: text for people on a terminal, JSON for machines otherwise.
+func newLogger() *slog.Logger {
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, nil))
+}
+
+// listen opens a listener; purpose and flag are for the error.
+func listen(addr, purpose, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w; give another %s HOST:PORT", purpose, err, flag)
+	}
+	return l, nil
+}
+
+// web is an HTTP server on a listener, from now until stop.
+type web struct {
+	server *http.Server
+	url    string
+}
+
+func serve(l net.Listener, h http.Handler, logger *slog.Logger) *web {
+	w := &web{
+		server: &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: 10 * time.Second,
+			IdleTimeout:       2 * time.Minute,
+			ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		},
+		url: "http://" + l.Addr().String(),
+	}
+	go func() {
+		if err := w.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			logger.Error("server ended", "url", w.url, "err", err)
+		}
+	}()
+	return w
+}
+
+// stop takes no more requests and waits for those under way.
+func (w *web) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), drainWithin)
+	defer cancel()
+	if w.server.Shutdown(ctx) != nil {
+		_ = w.server.Close()
+	}
+}
+
+// adminHandler serves what operators look at; rest answers all other paths. Unready says why the process is not ready, or "".
+func adminHandler(set *metrics.Set, unready func() string, rest http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "ok") })
+	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		if why := unready(); why != "" {
+			http.Error(rw, why, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(rw, "ready")
+	})
+	mux.HandleFunc("/metrics", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		set.WritePrometheus(rw)
+		metrics.WriteProcessMetrics(rw)
+	})
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.Handle("/", rest)
+	return mux
+}
