@@ -124,11 +124,14 @@ func TestDigestForgetsTheHistory(t *testing.T) {
 	}
 }
 
+const fresh Record = 1 << 24
+
 // Readers check subjects that are never removed while the writer overwrites them, removes others and makes shards grow. Each
 // subject's record only ever counts up, so a reader also sees a record that was missed or read from an outdated array.
 func TestReadersNeverMissBesideTheWriter(t *testing.T) {
 	const steady, rounds = 2000, 25
 	var table Table
+	var newest atomic.Uint64 // the subject that is being added
 	for i := range uint64(steady) {
 		table.Put(key(i, false), 1)
 	}
@@ -146,13 +149,19 @@ func TestReadersNeverMissBesideTheWriter(t *testing.T) {
 					return
 				}
 				seen[i] = r
+				// One that is just being added is there whole or not at all.
+				if r, ok := table.Lookup(key(newest.Load(), false)); ok && r != fresh {
+					t.Errorf("a new subject shows record %d", r)
+					return
+				}
 			}
 		})
 	}
 	for round := Record(1); round <= rounds; round++ {
 		for i := range uint64(steady) {
 			table.Put(key(i, false), round)
-			table.Put(key(steady+uint64(round)*steady+i, false), 1)
+			newest.Store(steady + uint64(round)*steady + i)
+			table.Put(key(newest.Load(), false), fresh)
 		}
 		for i := range uint64(steady / 2) {
 			table.Put(key(steady+uint64(round)*steady+i, false), Removed)

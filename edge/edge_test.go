@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +264,10 @@ func TestReadyWhenAllTablesCaughtUp(t *testing.T) {
 	if why := s.Unready(); why != "" {
 		t.Errorf("unready: %q", why)
 	}
+	s.Hold([]string{"demo-a", "demo-b"})
+	if why := s.Unready(); why != "" {
+		t.Errorf("held again, and unready: %q", why)
+	}
 	s.Hold([]string{"demo-b"})
 	if res, out := ask(t, dial(t, s), "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != 404 || !strings.Contains(out, "issuer-not-held") {
 		t.Errorf("an issuer that is held no more: %s %s", res.Status, out)
@@ -287,6 +292,20 @@ func TestUnreadableRequest(t *testing.T) {
 	if res.StatusCode != 400 || !strings.Contains(out, "bad-request") {
 		t.Errorf("%s %s", res.Status, out)
 	}
+}
+
+func FuzzUnescape(f *testing.F) {
+	for _, s := range []string{"demo-a:g", "%", "%4", "%4z", "%z4", "%41%2f", "+", strings.Repeat("%41", maxCode), strings.Repeat("x", maxCode+1)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		want, err := url.PathUnescape(raw)
+		var buf [maxCode]byte
+		got, ok := unescape(buf[:0], []byte(raw))
+		if ok != (err == nil && len(want) <= maxCode) || ok && string(got) != want {
+			t.Errorf("%q: %q, %v; want %q, %v", raw, got, ok, want, err)
+		}
+	})
 }
 
 func FuzzHandle(f *testing.F) {

@@ -152,6 +152,10 @@ func TestWrongRecordsAreRefused(t *testing.T) {
 			return c.beat()
 		}, issuer.ErrSignature},
 		"a beat that disagrees": {func(c *chain) deltalog.Entry { c.table.Put(cache.Key{Hi: 1}, red); return c.beat() }, ErrDiverged},
+		"a beat of other content": {func(c *chain) deltalog.Entry {
+			c.table.Put(c.secret.Seed.Key([]byte("x")), red)
+			return c.beat()
+		}, ErrDiverged},
 		"a flipped bit": {func(c *chain) deltalog.Entry {
 			e := c.batch("x", red)
 			e.Record[len(e.Record)-65] ^= 1
