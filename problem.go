@@ -42,7 +42,7 @@ var problems = map[ProblemType]struct {
 	NoKey:             {http.StatusUnauthorized, "A scanner key that this edge knows is needed"},
 	UnknownSubject:    {http.StatusNotFound, "The issuer has no such subject"},
 	IssuerNotHeld:     {http.StatusNotFound, "This edge does not hold that issuer"},
-	NotReady:          {http.StatusServiceUnavailable, "This edge has not caught up with the log yet"},
+	NotReady:          {http.StatusServiceUnavailable, "Not ready: not caught up with the log yet"},
 	TooManyCodes:      {http.StatusRequestEntityTooLarge, "Too many codes in one request"},
 	BadLines:          {http.StatusBadRequest, "Some lines are not deltas; nothing was applied"},
 	NoDeltas:          {http.StatusBadRequest, "The push holds no delta"},

@@ -65,15 +65,16 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 	for t, detail := range map[scanedge.ProblemType]string{
 		scanedge.MalformedCode: fmt.Sprintf("a plain code is issuer:subject, an issuer of 1 to %d of a-z, 0-9 and '-', a subject of 1 to %d "+
 			"bytes of UTF-8 without control characters, percent-encoded in a URL", cache.MaxIssuer, cache.MaxSubject),
-		scanedge.NoKey:            "send a scanner key that this edge knows as Authorization: Bearer …",
-		scanedge.UnknownSubject:   "",
-		scanedge.IssuerNotHeld:    "",
-		scanedge.NotReady:         "scan again in a moment, or at another edge",
-		scanedge.TooManyCodes:     fmt.Sprintf("at most %d lines in one request", maxCodes),
-		scanedge.TooLarge:         fmt.Sprintf("at most %d bytes in one request", maxBody),
-		scanedge.NotFound:         "GET /v1/scan/{code} or POST /v1/scan",
-		scanedge.MethodNotAllowed: "GET /v1/scan/{code} or POST /v1/scan",
-		scanedge.BadRequest:       "",
+		scanedge.NoKey:             "send a scanner key that this edge knows as Authorization: Bearer …",
+		scanedge.UnknownSubject:    "",
+		scanedge.IssuerNotHeld:     "",
+		scanedge.NotReady:          "scan again in a moment, or at another edge",
+		scanedge.TooManyCodes:      fmt.Sprintf("at most %d lines in one request", maxCodes),
+		scanedge.TooLarge:          fmt.Sprintf("at most %d bytes in one request", maxBody),
+		scanedge.UnsupportedCoding: "send the codes as they are",
+		scanedge.NotFound:          "GET /v1/scan/{code} or POST /v1/scan",
+		scanedge.MethodNotAllowed:  "GET /v1/scan/{code} or POST /v1/scan",
+		scanedge.BadRequest:        "",
 	} {
 		m[t] = scanedge.NewProblem(t, detail).JSON()
 	}

@@ -26,8 +26,12 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, word)
 		return
 	}
+	if coding := ctx.Request.Header.ContentEncoding(); len(coding) > 0 && string(coding) != "identity" {
+		fail(ctx, scanedge.UnsupportedCoding)
+		return
+	}
 	body := ctx.Request.Body()
-	if bytes.Count(body, []byte{'\n'}) > maxCodes {
+	if bytes.Count(body[:max(0, len(body)-1)], []byte{'\n'}) >= maxCodes { // what ends the last line begins no other
 		fail(ctx, scanedge.TooManyCodes)
 		return
 	}

@@ -237,6 +237,9 @@ func TestBatchLimits(t *testing.T) {
 			t.Errorf("%d bytes: %s %.100s", len(body), res.Status, out)
 		}
 	}
+	if res, out := ask(t, dial(t, s), "POST /v1/scan", "x", auth, "Content-Encoding: gzip"); res.StatusCode != 415 || !strings.Contains(out, "unsupported-coding") {
+		t.Errorf("compressed: %s %s", res.Status, out)
+	}
 	if res, out := ask(t, dial(t, s), "POST /v1/scan", "x"); res.StatusCode != 401 || !strings.Contains(out, "no-key") {
 		t.Errorf("without a key: %s %s", res.Status, out)
 	}

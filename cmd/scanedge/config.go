@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
@@ -33,16 +32,26 @@ func configure(cmd *cobra.Command) error {
 			}
 		}
 	}
-	vars := env.Provider("", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
-		return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-"), value
-	}})
-	if err := k.Load(vars, nil); err != nil {
-		return fmt.Errorf("read settings from the environment: %w", err)
+	if err := fill(flags, environment(), "the environment"); err != nil {
+		return err
 	}
-	return fill(flags, k)
+	return fill(flags, k, path)
 }
 
-func fill(flags *pflag.FlagSet, k *koanf.Koanf) (err error) {
+// environment is the SCANEDGE_* variables by flag name. An empty one counts as not set.
+func environment() *koanf.Koanf {
+	k := koanf.New("\x00")
+	_ = k.Load(env.Provider("", env.Opt{Prefix: envPrefix, TransformFunc: func(name, value string) (string, any) {
+		if value == "" {
+			return "", nil
+		}
+		return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-"), value
+	}}), nil) // variables are text already: nothing can fail to parse
+	return k
+}
+
+// fill sets the flags that nothing stronger has set.
+func fill(flags *pflag.FlagSet, k *koanf.Koanf, source string) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Changed || f.Name == "help" || !k.Exists(f.Name) || err != nil {
 			return
@@ -52,7 +61,7 @@ func fill(flags *pflag.FlagSet, k *koanf.Koanf) (err error) {
 			value = strings.Join(list, ",")
 		}
 		if serr := flags.Set(f.Name, value); serr != nil {
-			err = usageError("set %s to %q, from the environment or the settings file: %w", f.Name, value, serr)
+			err = usageError("set %s to %q, from %s: %w", f.Name, value, source, serr)
 		}
 	})
 	return err

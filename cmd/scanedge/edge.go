@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -11,6 +9,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
+	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/edge"
 	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/issuer"
@@ -38,9 +37,8 @@ SIGTERM finishes the scans under way and exits 0.`,
   SCANEDGE_EDGE_TOKEN=edge-… scanedge edge --origin http://origin.example:7000 --listen :7001 --name gate-3`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			u, err := url.Parse(f.origin)
-			if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-				return usageError("--origin is %q; give the origin's URL, such as http://127.0.0.1:7000", f.origin)
+			if err := checkURL("--origin", f.origin); err != nil {
+				return err
 			}
 			f.origin = strings.TrimRight(f.origin, "/")
 			return runEdge(cmd.Context(), f)
@@ -82,7 +80,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	}
 	set := metrics.NewSet()
 	server := edge.New(set)
-	admin := serve(adm, adminHandler(set, server.Unready, http.NotFoundHandler()), logger)
+	admin := serve(adm, adminHandler(set, server.Unready, problemHandler(scanedge.NotFound)), logger)
 	defer admin.stop()
 	front := server.HTTP()
 	served := make(chan error, 1)

@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
+	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/sync/origin"
 )
 
@@ -95,15 +98,18 @@ func runOrigin(ctx context.Context, f originFlags) error {
 	return nil
 }
 
-// originIssuers is what the flag names; for a folder without issuers and a flag that names none, the demo's.
+// originIssuers is what the flag names and what the folder holds; with neither, the demo's. Each once.
 func originIssuers(f originFlags) []string {
-	if len(f.issuers) > 0 {
-		return f.issuers
+	ids := slices.Clone(f.issuers)
+	held, _ := filepath.Glob(filepath.Join(f.dir, "issuers", "*.json"))
+	for _, path := range held {
+		ids = append(ids, strings.TrimSuffix(filepath.Base(path), ".json"))
 	}
-	if held, _ := filepath.Glob(filepath.Join(f.dir, "issuers", "*.json")); len(held) > 0 {
-		return nil
+	if len(ids) == 0 {
+		return []string{"demo-a", "demo-b"}
 	}
-	return []string{"demo-a", "demo-b"}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func originUnready(running *atomic.Pointer[origin.Origin]) func() string {
@@ -122,6 +128,6 @@ func originAdmin(running *atomic.Pointer[origin.Origin]) http.Handler {
 			o.Admin().ServeHTTP(rw, req)
 			return
 		}
-		http.Error(rw, "rebuilding tables from the log", http.StatusServiceUnavailable)
+		problemHandler(scanedge.NotReady).ServeHTTP(rw, req)
 	})
 }

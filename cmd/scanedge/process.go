@@ -13,6 +13,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"golang.org/x/term"
+
+	"github.com/scanedge/scanedge"
 )
 
 // drainWithin is how long a process that was told to stop waits for requests under way.
@@ -66,6 +68,17 @@ func (w *web) stop() {
 	if w.server.Shutdown(ctx) != nil {
 		_ = w.server.Close()
 	}
+}
+
+// problemHandler answers every request with the problem of a word.
+func problemHandler(t scanedge.ProblemType) http.Handler {
+	p := scanedge.NewProblem(t, "")
+	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/problem+json")
+		rw.Header().Set("Cache-Control", "no-store")
+		rw.WriteHeader(p.Status)
+		_, _ = rw.Write(p.JSON())
+	})
 }
 
 // adminHandler serves what operators look at; rest answers all other paths. Unready says why the process is not ready, or "".

@@ -69,6 +69,9 @@ func originToAsk(url, token, up string) (*scanedge.Origin, error) {
 		return nil, usageError("which origin, with which token? Give --origin URL and --token TOKEN, " +
 			"or --up FILE of a fleet that runs")
 	}
+	if err := checkURL("--origin", url); err != nil {
+		return nil, err
+	}
 	return scanedge.NewOrigin(url, token), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -35,6 +36,15 @@ func (e *exitError) Unwrap() error { return e.err }
 // usageError marks err as the caller's: a flag or an argument that makes no sense.
 func usageError(format string, a ...any) error {
 	return &exitError{exitUsage, fmt.Errorf(format, a...)}
+}
+
+// checkURL checks the base URL of a server, as a flag gave it.
+func checkURL(flag, base string) error {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return usageError("%s is %q; it must be a URL such as http://127.0.0.1:7000", flag, base)
+	}
+	return nil
 }
 
 // run is main without the exit. SIGINT and SIGTERM cancel the verb's context; the verb drains and returns nil.

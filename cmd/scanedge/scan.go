@@ -81,6 +81,9 @@ func edgeToAsk(url, key, up string) (*scanedge.Edge, error) {
 	if url == "" || key == "" {
 		return nil, usageError("which edge, with which key? Give --edge URL and --key KEY, or --up FILE of a fleet that runs")
 	}
+	if err := checkURL("--edge", url); err != nil {
+		return nil, err
+	}
 	return scanedge.NewEdge(url, key), nil
 }
 

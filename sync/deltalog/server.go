@@ -83,7 +83,7 @@ func splitListen(addr string) (host string, port int, err error) {
 func probe(addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("listen for edges that follow the log: %w", err)
+		return fmt.Errorf("listen for edges that follow the log: %w; give another --nats-listen HOST:PORT", err)
 	}
 	return l.Close()
 }

@@ -17,7 +17,7 @@ func (o *Origin) API() http.Handler {
 	mux.HandleFunc("/v1/issuers/{issuer}/deltas", o.servePush)
 	mux.HandleFunc("/v1/bootstrap", o.serveBootstrap)
 	mux.HandleFunc("/", notFound)
-	return mux
+	return asWritten(mux)
 }
 
 // Admin returns the handler for operators: GET /v1/issuers with the admin token.
@@ -25,7 +25,19 @@ func (o *Origin) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/v1/issuers", o.serveIssuers)
 	mux.HandleFunc("/", notFound)
-	return mux
+	return asWritten(mux)
+}
+
+// asWritten keeps mux from redirecting a path with "//" or ".." to the one that it takes for meant: a push goes where its sender
+// says, or nowhere.
+func asWritten(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if p := req.URL.EscapedPath() + "/"; strings.Contains(p[:len(p)-1], "//") || strings.Contains(p, "/./") || strings.Contains(p, "/../") {
+			notFound(rw, req)
+			return
+		}
+		mux.ServeHTTP(rw, req)
+	})
 }
 
 func notFound(rw http.ResponseWriter, req *http.Request) {

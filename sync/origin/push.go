@@ -52,6 +52,9 @@ func (o *Origin) push(rw http.ResponseWriter, req *http.Request) (scanedge.Recei
 		return scanedge.Receipt{}, problem
 	}
 	offset, err := w.submit(req.Context(), &push{pusher: pusher, deltas: deltas})
+	if req.Context().Err() != nil && err != nil {
+		return fail(scanedge.BodyCut, "the pusher hung up before its push's turn came")
+	}
 	if err != nil {
 		w.logger.Error("push not acknowledged", "deltas", len(deltas), "err", err)
 		return fail(scanedge.LogUnavailable, "the push is not acknowledged; send it again, for applying a delta twice changes nothing")
@@ -66,10 +69,13 @@ func readDeltas(w *writer, body io.Reader, header http.Header) ([]delta.Delta, *
 		return nil, problem
 	}
 	in := bufio.NewReaderSize(plain, 64<<10)
-	head, _ := in.Peek(512) // its error comes again with the next read
+	head, err := in.Peek(512)
+	if err != nil && err != io.EOF { // the body says only once that it was cut
+		return nil, pushProblem(err)
+	}
 	var deltas []delta.Delta
 	seed := w.secret.Seed
-	_, err := delta.Read(in, delta.Sniff(header.Get("Content-Type"), head), delta.DefaultLimits, func(r delta.Row) {
+	_, err = delta.Read(in, delta.Sniff(header.Get("Content-Type"), head), delta.DefaultLimits, func(r delta.Row) {
 		deltas = append(deltas, delta.Delta{Key: seed.Key(r.Subject), Record: r.Record})
 	})
 	if err != nil {
