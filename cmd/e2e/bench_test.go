@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// dayReport is what scripts may rely on in report.json.
+type dayReport struct {
+	Valid    bool
+	Reasons  []string
+	Planned  int
+	Sent     int
+	Unsent   int
+	Outcomes map[string]int
+	Wrong    int
+	Examples []struct{ Code, Edge, Expected, Got string }
+}
+
+// benchDay plays a short day on a fleet, and returns its exit code, output and report.
+func benchDay(t *testing.T, upFile string, more ...string) (int, string, dayReport) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "report")
+	args := append([]string{"bench", "day", "--up", upFile, "--visits", "4000", "--duration", "4s", "--out", dir}, more...)
+	out, err := exec.Command(bin, args...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	code := 0
+	if exit != nil {
+		code = exit.ExitCode()
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	if err != nil {
+		t.Fatalf("%v; exit %d: %s", err, code, out)
+	}
+	var r dayReport
+	if err := json.Unmarshal(b, &r); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, n := range r.Outcomes {
+		sum += n
+	}
+	if r.Planned != r.Sent+r.Unsent || r.Sent != sum {
+		t.Errorf("the accounts do not add up: %+v", r)
+	}
+	return code, string(out), r
+}
+
+// The same seed twice on the same fleet: a run leaves nothing behind that the next could trip over.
+func TestBenchDayIsValidAndRepeatable(t *testing.T) {
+	_, dir := startFleet(t, 10_000)
+	for round := range 2 {
+		code, out, r := benchDay(t, filepath.Join(dir, "up.json"), "--seed", "7")
+		if code != 0 || !r.Valid || r.Wrong != 0 || r.Planned != 4000 || r.Unsent != 0 || !strings.Contains(out, "\nVALID\n") {
+			t.Errorf("round %d: exit %d, %+v\n%s", round, code, r, out)
+		}
+	}
+}
+
+// Behind an edge that lies now and then, the run must say so and exit 1.
+func TestBenchDayFindsALyingEdge(t *testing.T) {
+	f, dir := startFleet(t, 10_000)
+	up := f.Up()
+	lied := new(atomic.Int64)
+	up.Edges[1].Scan = lyingProxy(t, up.Edges[1].Scan, lied)
+	b, err := json.Marshal(up)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "lying.json")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, r := benchDay(t, path)
+	if code != 1 || r.Wrong == 0 || lied.Load() == 0 || len(r.Examples) == 0 || len(r.Examples) > 5 {
+		t.Fatalf("exit %d, %d lies, %+v\n%s", code, lied.Load(), r, out)
+	}
+	for _, e := range r.Examples {
+		if !strings.Contains(e.Expected, "red") || !strings.Contains(e.Got, "green") || e.Edge == "" || e.Code == "" {
+			t.Errorf("example %+v", e)
+		}
+	}
+	if !strings.Contains(out, r.Examples[0].Code) {
+		t.Errorf("the wrong answer is not shown:\n%s", out)
+	}
+}
+
+// lyingProxy passes requests on byte for byte and answers too, but for every fifth red one, which it makes green.
+func lyingProxy(t *testing.T, edge string, lied *atomic.Int64) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	reds := new(atomic.Int64)
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", strings.TrimPrefix(edge, "http://"))
+			if err != nil {
+				client.Close()
+				continue
+			}
+			go func() { _, _ = io.Copy(server, client); server.Close() }()
+			go func() { lieTo(client, server, reds, lied); client.Close() }()
+		}
+	}()
+	return "http://" + l.Addr().String()
+}
+
+func lieTo(client io.Writer, server io.Reader, reds, lied *atomic.Int64) {
+	in := bufio.NewReader(server)
+	for {
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			return
+		}
+		red := []byte(`"status":"red"`)
+		if bytes.Contains(body, red) && reds.Add(1)%5 == 0 {
+			body = bytes.Replace(body, red, []byte(`"status":"green"`), 1)
+			lied.Add(1)
+		}
+		res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		if res.Write(client) != nil {
+			return
+		}
+	}
+}
