@@ -16,14 +16,7 @@ const (
 
 // handleBatch answers POST /v1/scan: codes in, a line each and undecoded, answers out in the same order, a line each.
 func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
-	if !ctx.IsPost() {
-		ctx.Response.Header.Set("Allow", "POST")
-		fail(ctx, scanedge.MethodNotAllowed)
-		return
-	}
-	if word := s.refuse(ctx); word != "" {
-		s.words[string(word)].Inc()
-		fail(ctx, word)
+	if !s.admit(ctx, fasthttp.MethodPost) {
 		return
 	}
 	if coding := ctx.Request.Header.ContentEncoding(); len(coding) > 0 && string(coding) != "identity" {

@@ -36,14 +36,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 // handleScan answers GET /v1/scan/{code}. The code is taken from the raw request line, so that "/", "//" and ".." in it stay
 // as they are.
 func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
-	if !ctx.IsGet() {
-		ctx.Response.Header.Set("Allow", "GET")
-		fail(ctx, scanedge.MethodNotAllowed)
-		return
-	}
-	if word := s.refuse(ctx); word != "" {
-		s.words[string(word)].Inc()
-		fail(ctx, word)
+	if !s.admit(ctx, fasthttp.MethodGet) {
 		return
 	}
 	var buf [maxCode]byte
@@ -86,6 +79,21 @@ func (s *Server) judge(code []byte) verdict {
 		return verdict{problem: scanedge.UnknownSubject}
 	}
 	return verdict{record: r, held: h, vouch: v}
+}
+
+// admit answers a request that is of another method or without a known key, and says whether it may go on.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) bool {
+	if string(ctx.Method()) != method {
+		ctx.Response.Header.Set("Allow", method)
+		fail(ctx, scanedge.MethodNotAllowed)
+		return false
+	}
+	word := s.refuse(ctx)
+	if word != "" {
+		s.words[string(word)].Inc()
+		fail(ctx, word)
+	}
+	return word == ""
 }
 
 // refuse says why the scanner may not scan, or "". An edge that has not heard from the origin yet knows no keys.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/scanedge/scanedge/sync/durable"
 )
 
 // UpFile is the name of the file, in the fleet's folder, that says what runs where.
@@ -70,19 +72,9 @@ func (u *Up) save(path string) error {
 	return replaceFile(path, append(b, '\n'))
 }
 
-// replaceFile writes b under a name of its own beside path, fsyncs it and renames it over path. os.CreateTemp gives 0600.
+// replaceFile replaces the file at path as a whole, mode 0600.
 func replaceFile(path string, b []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = tmp.Write(b)
-	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if err := durable.WriteFile(path, b); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
