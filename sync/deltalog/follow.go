@@ -13,8 +13,10 @@ import (
 const (
 	// silence is how long the log may say nothing, though a beat is due each second, before Follow gives it up.
 	silence = 5 * time.Second
-	// inFlight bounds what the server sends ahead, in bytes; below some megabytes it costs throughput.
-	inFlight = 8 << 20
+	// What the server sends ahead: so many messages in all, and at most so many bytes at a time. Fewer cost throughput over
+	// distance; a bound on bytes alone would make the client set aside 16 MB for the list of messages.
+	aheadMessages = 256
+	aheadBytes    = 8 << 20
 )
 
 // Entry is a record as it lies in the log.
@@ -68,7 +70,8 @@ func (l *Log) read(ctx context.Context, after uint64, untilEnd bool, each func(E
 	if untilEnd && pending == 0 {
 		return last, nil
 	}
-	iter, err := cons.Messages(jetstream.PullHeartbeat(time.Second), jetstream.PullMaxBytes(inFlight))
+	iter, err := cons.Messages(jetstream.PullHeartbeat(time.Second),
+		jetstream.PullMaxMessagesWithBytesLimit(aheadMessages, aheadBytes))
 	if err != nil {
 		return 0, err
 	}
