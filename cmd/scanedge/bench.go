@@ -47,8 +47,8 @@ func newBenchDayCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "day",
 		Short: "Play a launch day",
-		Long: `day plays visits at one constant rate over all edges of a fleet that has the demo population, and compares every answer with
-what it must be: of 100 visits 85 ask for a known subject, 5 for an unknown one, 5 bring what is no code, 5 upload 20 codes.
+		Long: `day plays visits at one constant rate over all edges of a fleet that has the demo population, and compares every answer
+with what it must be: of 100 visits 85 ask for a known subject, 5 for an unknown one, 5 bring what is no code, 5 upload 20 codes.
 The schedule is open: a visit is due at its time whether or not the ones before it were answered, and latency counts from
 there. All along, canary subjects are turned at the origin and timed until every edge shows it.
 
@@ -61,8 +61,8 @@ Exit status: 0 valid and right, 1 a wrong answer, 2 usage, 3 invalid: the figure
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&b.up, "up", "", fmt.Sprintf("up.json of the fleet to play against; without it, one of %d edges and %d subjects is started and removed",
-		benchEdges, benchSubjects))
+	flags.StringVar(&b.up, "up", "", fmt.Sprintf("up.json of the fleet to play against; without it, one of %d edges and "+
+		"%d subjects is started and removed", benchEdges, benchSubjects))
 	flags.Int64Var(&b.visits, "visits", 60_000, "how many visits")
 	flags.DurationVar(&b.duration, "duration", 20*time.Second, "time over which the visits are spread")
 	flags.Uint64Var(&b.seed, "seed", 1, "what the visits follow from; the same seed plays the same day")

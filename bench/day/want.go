@@ -1,0 +1,123 @@
+package day
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/bench/load"
+)
+
+// want is what an edge must say of a code: a verdict, or a problem.
+type want struct {
+	issuer  string
+	status  scanedge.Status
+	problem scanedge.ProblemType // then there is no verdict
+}
+
+var (
+	unknownSubject = want{problem: scanedge.UnknownSubject}
+	malformedCode  = want{problem: scanedge.MalformedCode}
+)
+
+// String reads like "green of demo-a" or "malformed-code".
+func (w want) String() string {
+	if w.problem != "" {
+		return string(w.problem)
+	}
+	return fmt.Sprintf("%s of %s", w.status, w.issuer)
+}
+
+// said is what a verdict, or a line of an upload, says. Pointers tell what is absent from what is zero.
+type said struct {
+	Issuer string               `json:"issuer"`
+	Status scanedge.Status      `json:"status"`
+	Until  *time.Time           `json:"until"`
+	Reason *int                 `json:"reason"`
+	Offset uint64               `json:"offset"`
+	Error  scanedge.ProblemType `json:"error"`
+}
+
+// read takes a verdict or a line apart. It is strict where encoding/json is not: names in their exact case, none twice, UTF-8.
+func read(body []byte) (s said, fault string) {
+	if err := json.Unmarshal(body, &s); err != nil {
+		return said{}, "no JSON of a verdict"
+	}
+	return s, ""
+}
+
+// outcome is the status that came back, if it is one.
+func (s said) outcome() load.Outcome {
+	switch s.Status {
+	case scanedge.Green, scanedge.Yellow, scanedge.Red, scanedge.Void, scanedge.Lapsed:
+		return load.Outcome(s.Status)
+	}
+	return Other
+}
+
+// fault returns what is wrong with s at the time when it came, or "" if it is what is wanted.
+func (w want) fault(s said, at time.Time) string {
+	switch {
+	case w.problem != "":
+		return w.faultOfError(s)
+	case s.Error != "":
+		return "an error, not a verdict"
+	case s.Issuer != w.issuer:
+		return fmt.Sprintf("issuer %q", s.Issuer)
+	case s.Status != w.status:
+		return fmt.Sprintf("status %q", s.Status)
+	case s.Reason != nil:
+		return "a reason, though none was pushed"
+	case s.Offset < 1:
+		return "no offset"
+	}
+	return w.faultOfUntil(s.Until, at)
+}
+
+// faultOfError judges a line that must be an error, and nothing besides.
+func (w want) faultOfError(s said) string {
+	if s.Error == "" {
+		return "no error"
+	}
+	if s.Error != w.problem {
+		return fmt.Sprintf("error %q", s.Error)
+	}
+	if s != (said{Error: s.Error}) {
+		return "an error with a verdict"
+	}
+	return ""
+}
+
+func (w want) faultOfUntil(until *time.Time, at time.Time) string {
+	switch lapsed := w.status == scanedge.Lapsed; {
+	case lapsed && until == nil:
+		return "lapsed, but no until"
+	case lapsed && until.After(at):
+		return "lapsed, but until is not over"
+	case !lapsed && until != nil:
+		return "an until, though none was pushed"
+	}
+	return ""
+}
+
+// clip makes one line of what came back, short and without what could steer a terminal.
+func clip(body []byte) string {
+	const most = 160
+	more := ""
+	if body = bytes.TrimSpace(body); len(body) > most {
+		body, more = body[:most], "…"
+	}
+	return strings.Map(printable, string(body)) + more
+}
+
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return unicode.ReplacementChar
+	}
+	return r
+}

@@ -1,0 +1,69 @@
+package load
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// Progress is how far a run is.
+type Progress struct {
+	Planned  uint64  // due by now
+	Sent     uint64  // of these
+	Answered uint64  // over HTTP
+	Wrong    uint64  // of the answers
+	P99      float64 // milliseconds from the scheduled time, over the last second's answers
+}
+
+// tally turns results into accounts, as they come. It belongs to the goroutine that collects.
+type tally struct {
+	plan     Plan
+	start    time.Time
+	result   *Result
+	recent   *Timer // latency since the last report
+	answered uint64
+}
+
+// newTally also starts the clock: the attack must follow at once.
+func newTally(p Plan) *tally {
+	return &tally{plan: p, result: NewResult(p.Schedule), recent: NewTimer(), start: time.Now()}
+}
+
+func (t *tally) add(hit *vegeta.Result) {
+	r, due := t.result, t.start.Add(t.plan.Schedule.Due(hit.Seq))
+	r.Lateness.Record(hit.Timestamp.Sub(due))
+	if hit.Code == 0 {
+		r.Accounts.Outcomes[Failed]++
+		r.Failure = strings.TrimPrefix(hit.Error, errorPrefix)
+		return
+	}
+	t.answered++
+	r.Service.Record(hit.Latency)
+	r.Latency.Record(hit.End().Sub(due))
+	t.recent.Record(hit.End().Sub(due))
+	if hit.Code == http.StatusTooManyRequests || hit.Code == http.StatusServiceUnavailable {
+		r.Accounts.Outcomes[Refused]++
+		return
+	}
+	j := t.plan.Judge(hit.Seq, Answer{Code: int(hit.Code), Header: hit.Headers, Body: hit.Body, At: hit.End()})
+	r.Accounts.Outcomes[j.Outcome]++
+	if j.Wrong != nil {
+		r.AddWrong(*j.Wrong)
+	}
+}
+
+func (t *tally) report(sent uint64) {
+	elapsed := time.Since(t.start)
+	if t.plan.Progress != nil {
+		t.plan.Progress(elapsed, Progress{
+			Planned:  t.plan.Schedule.DueBy(elapsed),
+			Sent:     sent,
+			Answered: t.answered,
+			Wrong:    t.result.Wrong,
+			P99:      t.recent.Summary().P99,
+		})
+	}
+	t.recent.Reset()
+}

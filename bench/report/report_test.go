@@ -1,0 +1,140 @@
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/scanedge/scanedge/bench/load"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sample is a run of 10 visits, one of them unsent, one wrong.
+func sample(reasons ...string) *Report {
+	r := load.NewResult(load.Schedule{Visits: 10, Over: 2 * time.Second})
+	r.Accounts = load.Accounts{Planned: 10, Sent: 9, Unsent: 1, Outcomes: map[load.Outcome]uint64{"red": 1, "green": 7, "other": 1}}
+	r.AddWrong(load.Example{Code: "demo-a:d\x00", Edge: "edge-2", Expected: "200 red of demo-a", Got: `status "green": 200 {}`})
+	for k := range 9 {
+		r.Latency.Record(time.Duration(k) * time.Millisecond)
+	}
+	rep := New(r, reasons)
+	rep.PushToVisible = load.Summary{P50: 1.5, P99: 3, Count: 20}
+	rep.Seed, rep.Version = 7, "v1"
+	return rep
+}
+
+func TestExitCode(t *testing.T) {
+	for _, c := range []struct {
+		wrong uint64
+		valid bool
+		want  int
+	}{{0, true, 0}, {1, true, 1}, {0, false, 3}, {1, false, 1}} {
+		if got := (&Report{Wrong: c.wrong, Valid: c.valid}).ExitCode(); got != c.want {
+			t.Errorf("%d wrong, valid %v: exit %d, want %d", c.wrong, c.valid, got, c.want)
+		}
+	}
+}
+
+func TestText(t *testing.T) {
+	var b strings.Builder
+	if err := sample("1 of 10 visits were not sent", "no canary").Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `INVALID: 1 of 10 visits were not sent; no canary
+planned 10 = sent 9 + unsent 1
+sent 9 = 7 green + 1 other + 1 red
+wrong 1
+latency          p50 4.00 ms  p99 8.00 ms  p99.9 8.00 ms  (from the scheduled time, at 5 visits/s)
+push to visible  p50 1.50 ms  p99 3.00 ms  (20 turns, until the last edge shows it)
+wrong: "demo-a:d\x00" at edge-2: expected 200 red of demo-a, got status "green": 200 {}
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+	b.Reset()
+	if err := sample().Text(&b); err != nil || !strings.HasPrefix(b.String(), "VALID\n") {
+		t.Errorf("%v, got\n%s", err, b.String())
+	}
+	if err := sample().Text(broken{}); err == nil {
+		t.Error("the text was lost without an error")
+	}
+}
+
+type broken struct{}
+
+func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+func TestLine(t *testing.T) {
+	got := Line(3*time.Second+4, load.Progress{Planned: 9001, Sent: 9000, Answered: 8998, Wrong: 2, P99: 1.234})
+	if want := "   3s  planned 9001  sent 9000  answered 8998  wrong 2  p99 1.23 ms"; got != want {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The file holds what scripts were promised, by name and type, also when there is nothing to say.
+func TestFile(t *testing.T) {
+	dir := t.TempDir()
+	for _, r := range []*Report{New(load.NewResult(load.Schedule{Visits: 10, Over: time.Second}), nil), sample("late")} {
+		if err := r.WriteFile(dir); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatal(err)
+		}
+		for name, kind := range map[string]any{
+			"valid": true, "reasons": []any{}, "planned": 0., "sent": 0., "unsent": 0., "outcomes": map[string]any{}, "wrong": 0.,
+			"examples": []any{}, "seed": 0., "visits": 0., "duration_s": 0., "rate": 0., "latency_ms": map[string]any{},
+			"lateness_ms": map[string]any{}, "service_ms": map[string]any{}, "push_to_visible_ms": map[string]any{},
+			"started": "", "machine": map[string]any{}, "version": "",
+		} {
+			if value, there := got[name]; !there || reflect.TypeOf(value) != reflect.TypeOf(kind) {
+				t.Errorf("%s is %v", name, value)
+			}
+		}
+		if got["valid"] != r.Valid || got["unsent"] != float64(r.Unsent) || got["wrong"] != float64(r.Wrong) {
+			t.Errorf("the file says %s", b)
+		}
+		if started, err := time.Parse(time.RFC3339, got["started"].(string)); err != nil || time.Since(started) > time.Hour {
+			t.Errorf("started %v: %v", got["started"], err)
+		}
+	}
+	only, err := os.ReadDir(dir)
+	if err != nil || len(only) != 1 {
+		t.Errorf("the folder holds %v (%v)", only, err)
+	}
+	if info, err := only[0].Info(); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("mode %v (%v)", info.Mode(), err)
+	}
+}
+
+// A report that can't be written says where, and leaves the one that was there.
+func TestFileThatCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	if err := sample().WriteFile(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, File), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := sample().WriteFile(dir); err == nil {
+		t.Error("a folder was replaced")
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("the folder holds %v (%v)", left, err)
+	}
+}
