@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -126,6 +127,7 @@ func (r *Replica) compare(body []byte, live bool) error {
 		return nil
 	}
 	if r.beat.IsZero() {
+		debug.FreeOSMemory() // catching up leaves garbage as large as the table; nobody is served yet who could notice
 		r.logger.Info("caught up, and the origin's beat agrees", "offset", r.at.Offset, "subjects", r.table.Len())
 	}
 	r.beat = time.Now()
