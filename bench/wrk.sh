@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # One code against one edge, beside the same fasthttp with a constant answer: requests a second by wrk, server and wrk each on
-# a core of their own, interleaved A B B A …, medians, and their ratio. Needs wrk and taskset.
+# a core of their own, interleaved A B B A …; medians, and the ratio pair by pair. Needs wrk and taskset.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds=${ROUNDS:-6} seconds=${SECONDS_EACH:-5}
+rounds=${ROUNDS:-11} seconds=${SECONDS_EACH:-4}
 dir=$(mktemp -d)
 pids=()
 cleanup() { for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done; wait 2>/dev/null || true; rm -rf "$dir"; }
@@ -30,5 +30,6 @@ for i in $(seq "$rounds"); do
     r=$(rate "$url"); echo "$r" >>"$dir/$what.rates"; printf '%-9s %12.0f requests/s\n' "$what" "$r"
   done
 done
-e=$(median <"$dir/edge.rates") c=$(median <"$dir/constant.rates")
-awk -v e="$e" -v c="$c" -v n="$rounds" 'BEGIN {printf "medians of %d: edge %.0f/s, constant answer %.0f/s, ratio %.3f\n", n, e, c, e/c}'
+paste "$dir/edge.rates" "$dir/constant.rates" | awk '{print $1 / $2}' | sort -n >"$dir/ratios"
+printf 'medians of %d: edge %.0f/s, constant answer %.0f/s; ratio %.3f (%.3f to %.3f)\n' "$rounds" "$(median <"$dir/edge.rates")" \
+  "$(median <"$dir/constant.rates")" "$(median <"$dir/ratios")" "$(head -1 "$dir/ratios")" "$(tail -1 "$dir/ratios")"
