@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,8 +29,22 @@ type dayReport struct {
 	Examples []struct{ Code, Edge, Expected, Got string }
 }
 
-// benchDay plays a short day on a fleet, and returns its exit code, output and report.
-func benchDay(t *testing.T, upFile string, more ...string) (int, string, dayReport) {
+// benchDay plays a short day on a fleet, and returns its exit code, output and report. A machine that stalls makes a run
+// invalid for lateness, rightly; such a run is played again, for it proves nothing either way.
+func benchDay(t *testing.T, upFile string, more ...string) (code int, out string, r dayReport) {
+	t.Helper()
+	for range 3 {
+		code, out, r = playDay(t, upFile, more...)
+		late := slices.ContainsFunc(r.Reasons, func(why string) bool { return strings.HasPrefix(why, "visits were sent late") })
+		if code != 3 || !late || len(r.Reasons) > 1 {
+			break
+		}
+		t.Log(r.Reasons)
+	}
+	return code, out, r
+}
+
+func playDay(t *testing.T, upFile string, more ...string) (int, string, dayReport) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "report")
 	args := append([]string{"bench", "day", "--up", upFile, "--visits", "4000", "--duration", "4s", "--out", dir}, more...)
