@@ -227,8 +227,15 @@ func TestAnEdgeCanReadAndNotWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	conn := edgeConn(t, s)
-	if got, _ := replayed(t, conn.Log("demo-a"), 0); len(got) != 1 {
-		t.Errorf("an edge reads %d records", len(got))
+	enough := errors.New("enough")
+	err := conn.Log("demo-a").Follow(t.Context(), 0, func(e Entry) error {
+		if string(e.Record) != "x" || !e.CaughtUp {
+			t.Errorf("an edge reads %+v", e)
+		}
+		return enough
+	})
+	if !errors.Is(err, enough) {
+		t.Errorf("an edge reads: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
@@ -283,5 +290,39 @@ func BenchmarkAppend(b *testing.B) {
 				last += Pieces(n)
 			}
 		})
+	}
+}
+
+// Beats expire while somebody reads the log: what the server counted as still to come may never come.
+func TestReplayEndsThoughBeatsExpire(t *testing.T) {
+	s, _ := startServer(t, t.TempDir(), "127.0.0.1:0")
+	l := writerLog(t, s)
+	var seq uint64
+	for range 200 { // more than is sent ahead, so that the beats are still at the server when they expire
+		if err := l.Append(t.Context(), seq, make([]byte, pieceSize)); err != nil {
+			t.Fatal(err)
+		}
+		seq++
+	}
+	for range 20 {
+		_, err := l.conn.js.PublishMsg(t.Context(), &nats.Msg{Subject: l.subject("beat"), Data: cut([]byte("beat"))[0]},
+			jetstream.WithExpectLastSequence(seq), jetstream.WithMsgTTL(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq++
+	}
+	batches := 0
+	last, err := l.Replay(t.Context(), 0, func(e Entry) error {
+		if len(e.Record) == pieceSize {
+			batches++
+		}
+		if batches == 1 {
+			time.Sleep(2500 * time.Millisecond) // past the beats' time to live, which the server alone can let pass
+		}
+		return nil
+	})
+	if err != nil || batches != 200 || last != seq {
+		t.Errorf("%d batches up to %d, %v; want 200 up to %d", batches, last, err, seq)
 	}
 }

@@ -23,7 +23,7 @@ const (
 type Entry struct {
 	Seq      uint64 // sequence of the record's last message
 	Record   []byte // the receiver's to keep
-	CaughtUp bool   // all that the log held when Follow began has been delivered, this one included
+	CaughtUp bool   // every batch that the log held when Follow began has been delivered, this one included
 }
 
 // Errors of Follow that a caller may want to tell apart.
@@ -35,27 +35,56 @@ var (
 // Follow calls each for every record after the sequence `after`, in order and once, until ctx ends, each returns an error, or
 // the log can't be followed; it always returns an error. Call it again to go on.
 func (l *Log) Follow(ctx context.Context, after uint64, each func(Entry) error) error {
-	_, err := l.read(ctx, after, false, each)
-	if err == nil || ctx.Err() != nil {
+	last, err := l.Last(ctx)
+	if err == nil {
+		err = l.read(ctx, after, last, func(e Entry) (bool, error) {
+			e.CaughtUp = e.Seq >= last
+			return false, each(e)
+		})
+	}
+	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
 	return fmt.Errorf("follow the log of %s after %d: %w", l.issuer, after, err)
 }
 
-// Replay calls each for every record after the sequence `after` that the log holds now, and returns the log's last sequence.
+// Replay calls each for every record after the sequence `after` up to the last batch that the log holds now, and returns the
+// log's last sequence. It is the writer's: an edge may not ask for a single message.
 func (l *Log) Replay(ctx context.Context, after uint64, each func(Entry) error) (last uint64, err error) {
-	if last, err = l.read(ctx, after, true, each); err != nil {
+	last, err = l.Last(ctx)
+	if err == nil {
+		err = l.replay(ctx, after, last, each)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("replay the log of %s after %d: %w", l.issuer, after, err)
 	}
 	return last, nil
 }
 
-func (l *Log) read(ctx context.Context, after uint64, untilEnd bool, each func(Entry) error) (last uint64, err error) {
-	if last, err = l.Last(ctx); err != nil {
-		return 0, err
+// replay ends at the last batch, which never goes away. To count what is still to come would be to wait for beats that have
+// expired meanwhile.
+func (l *Log) replay(ctx context.Context, after, last uint64, each func(Entry) error) error {
+	stream, err := l.conn.js.Stream(ctx, l.stream())
+	if err != nil {
+		return err
 	}
+	end, err := stream.GetLastMsgForSubject(ctx, l.subject("batch"))
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && end.Sequence <= after {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.read(ctx, after, last, func(e Entry) (bool, error) {
+		e.CaughtUp = e.Seq >= end.Sequence
+		return e.CaughtUp, each(e)
+	})
+}
+
+// read delivers the records after a sequence until each says that it is done, or fails. The log ends at last.
+func (l *Log) read(ctx context.Context, after, last uint64, each func(Entry) (done bool, err error)) error {
 	if after > last {
-		return 0, fmt.Errorf("%w (it ends at %d)", ErrRewound, last)
+		return fmt.Errorf("%w (it ends at %d)", ErrRewound, last)
 	}
 	cons, err := l.conn.js.OrderedConsumer(ctx, l.stream(), jetstream.OrderedConsumerConfig{
 		DeliverPolicy:    jetstream.DeliverByStartSequencePolicy,
@@ -63,45 +92,38 @@ func (l *Log) read(ctx context.Context, after uint64, untilEnd bool, each func(E
 		MaxResetAttempts: 1, // the caller's retries are quicker than the library's
 	})
 	if err != nil {
-		return 0, err
-	}
-	// Where messages have expired, sequences say little: what is to come is counted.
-	pending := cons.CachedInfo().NumPending
-	if untilEnd && pending == 0 {
-		return last, nil
+		return err
 	}
 	iter, err := cons.Messages(jetstream.PullHeartbeat(time.Second),
 		jetstream.PullMaxMessagesWithBytesLimit(aheadMessages, aheadBytes))
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer iter.Stop()
 	defer context.AfterFunc(ctx, iter.Stop)()
 
 	var join joiner
-	for n := uint64(1); ; n++ {
+	for {
 		msg, err := iter.Next(jetstream.NextMaxWait(silence))
 		if errors.Is(err, nats.ErrTimeout) {
-			return 0, ErrSilent
+			return ErrSilent
 		}
 		if err != nil {
-			return 0, err
+			return err
 		}
 		meta, err := msg.Metadata()
 		if err != nil {
-			return 0, err
+			return err
 		}
 		record, err := join.add(msg.Data())
 		if err != nil {
-			return 0, fmt.Errorf("message %d: %w", meta.Sequence.Stream, err)
+			return fmt.Errorf("message %d: %w", meta.Sequence.Stream, err)
 		}
-		if record != nil {
-			if err := each(Entry{meta.Sequence.Stream, record, n >= pending}); err != nil {
-				return 0, err
-			}
+		if record == nil {
+			continue
 		}
-		if untilEnd && n >= pending {
-			return last, nil
+		if done, err := each(Entry{Seq: meta.Sequence.Stream, Record: record}); done || err != nil {
+			return err
 		}
 	}
 }
