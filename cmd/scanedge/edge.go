@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -10,7 +11,6 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
-	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/edge"
 	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/issuer"
@@ -86,7 +86,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	}
 	set := metrics.NewSet()
 	server := edge.New(set)
-	admin := serve(adm, adminHandler(set, server.Unready, problemHandler(scanedge.NotFound)), logger)
+	admin := serve(adm, adminHandler(set, server.Unready, http.HandlerFunc(notFound)), logger)
 	defer admin.stop()
 	front := server.HTTP()
 	served := make(chan error, 1)

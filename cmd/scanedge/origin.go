@@ -112,10 +112,12 @@ func originIssuers(f originFlags) []string {
 	return slices.Compact(ids)
 }
 
+const rebuilding = "rebuilding tables from the log"
+
 func originUnready(running *atomic.Pointer[origin.Origin]) func() string {
 	return func() string {
 		if o := running.Load(); o == nil || !o.Ready() {
-			return "rebuilding tables from the log"
+			return rebuilding
 		}
 		return ""
 	}
@@ -128,6 +130,6 @@ func originAdmin(running *atomic.Pointer[origin.Origin]) http.Handler {
 			o.Admin().ServeHTTP(rw, req)
 			return
 		}
-		problemHandler(scanedge.NotReady).ServeHTTP(rw, req)
+		problem(rw, scanedge.NotReady, rebuilding)
 	})
 }

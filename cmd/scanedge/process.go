@@ -70,15 +70,20 @@ func (w *web) stop() {
 	}
 }
 
-// problemHandler answers every request with the problem of a word.
-func problemHandler(t scanedge.ProblemType) http.Handler {
-	p := scanedge.NewProblem(t, "")
-	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "application/problem+json")
-		rw.Header().Set("Cache-Control", "no-store")
-		rw.WriteHeader(p.Status)
-		_, _ = rw.Write(p.JSON())
-	})
+// problem answers with the problem of a word.
+func problem(rw http.ResponseWriter, t scanedge.ProblemType, detail string) {
+	p := scanedge.NewProblem(t, detail)
+	rw.Header().Set("Content-Type", "application/problem+json")
+	rw.Header().Set("Cache-Control", "no-store")
+	if p.Status == http.StatusServiceUnavailable {
+		rw.Header().Set("Retry-After", "1")
+	}
+	rw.WriteHeader(p.Status)
+	_, _ = rw.Write(append(p.JSON(), '\n'))
+}
+
+func notFound(rw http.ResponseWriter, req *http.Request) {
+	problem(rw, scanedge.NotFound, req.URL.Path)
 }
 
 // adminHandler serves what operators look at; rest answers all other paths. Unready says why the process is not ready, or "".
@@ -87,7 +92,7 @@ func adminHandler(set *metrics.Set, unready func() string, rest http.Handler) ht
 	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "ok") })
 	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
 		if why := unready(); why != "" {
-			http.Error(rw, why, http.StatusServiceUnavailable)
+			problem(rw, scanedge.NotReady, why)
 			return
 		}
 		fmt.Fprintln(rw, "ready")
