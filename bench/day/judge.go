@@ -107,7 +107,8 @@ func (f *finding) judgeProblem(v visit, a load.Answer) {
 	}
 }
 
-// judgeUpload judges every line; the first that is wrong becomes the example.
+// judgeUpload judges every line; the first that is wrong becomes the example. A line that says not-ready refuses the visit, as
+// a 503 does: it is no wrong answer, and the others are judged all the same.
 func (f *finding) judgeUpload(asks []question, a load.Answer) {
 	f.outcome, f.got = Upload, a.Body
 	lines := bytes.Split(bytes.TrimSuffix(a.Body, []byte("\n")), []byte("\n"))
@@ -118,6 +119,10 @@ func (f *finding) judgeUpload(asks []question, a load.Answer) {
 	f.fault = faultOfHeader(a.Header, linesType)
 	for k, q := range asks {
 		said, fault := read(lines[k])
+		if fault == "" && said == notReady && q.want.problem != scanedge.MalformedCode {
+			f.outcome = load.Refused
+			continue
+		}
 		if fault = cmp.Or(fault, q.want.fault(said, a.At)); fault != "" {
 			f.fault = fmt.Sprintf("line %d, %s", k+1, fault)
 			f.code, f.expected, f.got = q.code, q.want.String(), lines[k]
@@ -125,6 +130,9 @@ func (f *finding) judgeUpload(asks []question, a load.Answer) {
 		}
 	}
 }
+
+// notReady is the line of an edge whose table has yet to catch up.
+var notReady = said{Error: scanedge.NotReady}
 
 // faultOfHeader wants the content type, with or without parameters, and that nobody keeps the answer: a verdict out of a
 // cache is a wrong one tomorrow.

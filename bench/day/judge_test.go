@@ -169,6 +169,9 @@ func TestEveryRuleOfAnUploadFires(t *testing.T) {
 		{answer(200, ndjson, with(e, `{"error":"issuer-not-held"}`)), Upload, `error "issuer-not-held"`},
 		{answer(200, ndjson, with(e, `{"issuer":"demo-a","status":"green","offset":5}`)), Upload, "no error"},
 		{answer(200, ndjson, with(e, fmt.Sprintf(`{"status":"green","error":%q}`, asks[e].want.problem))), Upload, "an error with a verdict"},
+		{answer(200, ndjson, with(g, `{"error":"not-ready"}`)), load.Refused, ""},
+		{answer(200, ndjson, with(g, `{"error":"not-ready","status":"green"}`)), Upload, "an error, not a verdict"},
+		{answer(200, ndjson, strings.Replace(with(g, `{"error":"not-ready"}`), `"green"`, `"red"`, 1)), load.Refused, "status \"red\""},
 		{answer(400, "application/problem+json", `{"type":"malformed-code","status":400}`), "malformed-code", "a problem"},
 		{answer(413, "application/problem+json", `{"type":"too-large","status":413}`), Other, "a problem"},
 	} {

@@ -50,7 +50,7 @@ func failed(r *Result) string {
 
 func refused(r *Result) string {
 	if n := r.Accounts.Outcomes[Refused]; n > 0 {
-		return fmt.Sprintf("%d visits were refused with 429 or 503", n)
+		return fmt.Sprintf("%d visits were refused (429, 503 or not-ready)", n)
 	}
 	return ""
 }

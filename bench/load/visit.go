@@ -30,13 +30,13 @@ type Answer struct {
 // Header fields that an [Answer] has; all others are left out.
 var headerFields = [...]string{"Content-Type", "Cache-Control"}
 
-// Outcome says in a word what came back. These two the package finds by itself; the others are the judge's.
+// Outcome says in a word what came back. These two the package finds by itself; the others are for the judge to name.
 type Outcome string
 
 // Outcomes of visits that got no answer to judge.
 const (
 	Failed  Outcome = "failed"  // no HTTP answer
-	Refused Outcome = "refused" // 429 or 503
+	Refused Outcome = "refused" // 429 or 503; a judge may find others
 )
 
 // Judgement is what an answer is worth.

@@ -14,7 +14,9 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // dayReport is what scripts may rely on in report.json.
@@ -83,6 +85,20 @@ func TestBenchDayIsValidAndRepeatable(t *testing.T) {
 		if code != 0 || !r.Valid || r.Wrong != 0 || r.Planned != 4000 || r.Unsent != 0 || !strings.Contains(out, "\nVALID\n") {
 			t.Errorf("round %d: exit %d, %+v\n%s", round, code, r, out)
 		}
+	}
+}
+
+// An edge that dies and comes back leaves visits without an answer: the run is invalid, but nothing was wrong.
+func TestBenchDayThroughADeathIsInvalid(t *testing.T) {
+	f, dir := startFleet(t, 10_000)
+	pid := f.Up().Edges[0].PID
+	go func() {
+		time.Sleep(1500 * time.Millisecond) // into the run; when exactly does not matter
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}()
+	code, out, r := playDay(t, filepath.Join(dir, "up.json"))
+	if code != 3 || r.Valid || r.Wrong != 0 || r.Outcomes["failed"]+r.Outcomes["refused"] == 0 || !strings.Contains(out, "\nINVALID: ") {
+		t.Errorf("exit %d, %+v\n%s", code, r, out)
 	}
 }
 
