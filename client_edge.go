@@ -16,6 +16,10 @@ const (
 	maxCodeBytes = 1 << 20
 )
 
+// maxPathCode is the longest code that Scan puts in a request line: far longer than any good one, and, each byte encoded,
+// short of what an edge reads before it hangs up.
+const maxPathCode = 1 << 10
+
 // edgeTimeout is how long an edge may take for one request, its answer read. A gate has long given up by then.
 const edgeTimeout = 10 * time.Second
 
@@ -41,6 +45,9 @@ func (e *Edge) Scan(ctx context.Context, code string) (Verdict, error) {
 	}
 	if code == "" {
 		return Verdict{}, e.server.failed(c, NewProblem(MalformedCode, "the code is empty"))
+	}
+	if len(code) > maxPathCode {
+		return Verdict{}, e.server.failed(c, NewProblem(MalformedCode, fmt.Sprintf("the code has %d bytes", len(code))))
 	}
 	body, err := e.server.do(ctx, c)
 	if err != nil {

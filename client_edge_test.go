@@ -106,10 +106,12 @@ func TestVerdictWhole(t *testing.T) {
 
 func TestScanOfNothing(t *testing.T) {
 	edge := scanedge.NewEdge(serve(t, func(http.ResponseWriter, *http.Request) { t.Error("something was sent") }), "")
-	_, err := edge.Scan(t.Context(), "")
-	var p *scanedge.Problem
-	if !errors.As(err, &p) || p.Type != scanedge.MalformedCode {
-		t.Errorf("got %v", err)
+	for _, code := range []string{"", strings.Repeat("x", 20_000)} { // no edge reads a request line as long as the second's
+		_, err := edge.Scan(t.Context(), code)
+		var p *scanedge.Problem
+		if !errors.As(err, &p) || p.Type != scanedge.MalformedCode {
+			t.Errorf("got %v", err)
+		}
 	}
 	answers, err := edge.ScanMany(t.Context(), nil)
 	if len(answers) != 0 || err != nil {

@@ -74,7 +74,9 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	up, stop, err := b.fleet(cmd.Context(), cmd.ErrOrStderr())
+	ctx, release := untilHangup(cmd.Context())
+	defer release()
+	up, stop, err := b.fleet(ctx, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "playing %v over %d edges, seed %d\n", config.Schedule, len(config.Edges), b.seed)
 	config.Progress = func(now time.Duration, at load.Progress) { fmt.Fprintln(out, report.Line(now, at)) }
-	result, err := day.Play(cmd.Context(), config)
+	result, err := day.Play(ctx, config)
 	if err != nil {
 		return usageError("%s: %w", b.up, err)
 	}
@@ -106,7 +108,11 @@ func (b *benchDay) check() error {
 	if err := os.MkdirAll(b.out, 0o755); err != nil {
 		return usageError("--out: %w", err)
 	}
-	return nil
+	probe, err := os.CreateTemp(b.out, report.File+".*") // better now than when the day is over
+	if err != nil {
+		return usageError("--out: %w", err)
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // fleet finds the fleet to play against, or starts one. What it started is gone after stop.

@@ -62,15 +62,16 @@ func TestBenchDayUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no visits":     {[]string{"--up", writeUp(t, good), "--visits", "0"}, "--visits is 0"},
-		"no duration":   {[]string{"--up", writeUp(t, good), "--duration", "999ms"}, "--duration is 999ms"},
-		"no number":     {[]string{"--visits", "many"}, "many"},
-		"no up.json":    {[]string{"--up", filepath.Join(dir, "none", "up.json")}, "no fleet is up at"},
-		"garbage":       {[]string{"--up", garbage}, "garbage.json"},
-		"no subjects":   {[]string{"--up", writeUp(t, empty)}, "0 demo subjects"},
-		"out is a file": {[]string{"--up", writeUp(t, good), "--out", garbage}, "--out"},
-		"an argument":   {[]string{"noon"}, "noon"},
-		"unknown flag":  {[]string{"--speed", "1"}, "--speed"},
+		"no visits":      {[]string{"--up", writeUp(t, good), "--visits", "0"}, "--visits is 0"},
+		"no duration":    {[]string{"--up", writeUp(t, good), "--duration", "999ms"}, "--duration is 999ms"},
+		"no number":      {[]string{"--visits", "many"}, "many"},
+		"no up.json":     {[]string{"--up", filepath.Join(dir, "none", "up.json")}, "no fleet is up at"},
+		"garbage":        {[]string{"--up", garbage}, "garbage.json"},
+		"no subjects":    {[]string{"--up", writeUp(t, empty)}, "0 demo subjects"},
+		"out is a file":  {[]string{"--up", writeUp(t, good), "--out", garbage}, "--out"},
+		"out takes none": {[]string{"--up", writeUp(t, good), "--out", "/proc/self"}, "--out"},
+		"an argument":    {[]string{"noon"}, "noon"},
+		"unknown flag":   {[]string{"--speed", "1"}, "--speed"},
 	} {
 		if got, code := runBench(t, c.args...); code != exitUsage || !strings.Contains(got, c.want) {
 			t.Errorf("%s: exit %d, %q; want %d, %q", name, code, got, exitUsage, c.want)

@@ -28,7 +28,8 @@ func configure(cmd *cobra.Command) error {
 		}
 		for _, key := range k.Keys() {
 			if flags.Lookup(key) == nil {
-				return usageError("read settings from %s: %q is no setting of %s; see its --help", path, key, cmd.CommandPath())
+				return usageError("read settings from %s: %q is no setting of %s; see its --help", path,
+					strings.ReplaceAll(key, "\x00", "."), cmd.CommandPath())
 			}
 		}
 	}

@@ -40,6 +40,9 @@ start is safe: a delta sets the whole record.`,
   scanedge push --origin http://127.0.0.1:7000 --token TOKEN demo-a deltas.ndjson.gz`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" {
+				return usageError("ISSUER is empty; name an issuer of the origin")
+			}
 			known, err := formatOf(format, args[1])
 			if err != nil {
 				return err

@@ -96,8 +96,11 @@ func runUp(cmd *cobra.Command, cfg fleet.Config) error {
 	return nil
 }
 
-// untilHangup ends also when the terminal is closed, but not under nohup.
+// untilHangup ends also when the terminal is closed, but not under nohup. From then on a reader that goes away, as head does,
+// is an error of the write and not the death of a process that has a fleet to stop. (That signal must not end ctx: a socket
+// that breaks raises it too.)
 func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if signal.Ignored(syscall.SIGHUP) {
 		return context.WithCancel(ctx)
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,6 +95,20 @@ func TestWatchLines(t *testing.T) {
 `
 	if got.String() != want[1:] {
 		t.Errorf("got\n%swant%s", got.String(), want)
+	}
+}
+
+type deaf struct{}
+
+func (deaf) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// After "scanedge up | head" nobody reads on, and the fleet is to be stopped.
+func TestWatchEndsWhenNobodyReads(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	watch(ctx, deaf{}, fleet.Up{OriginAdmin: "http://127.0.0.1:1"})
+	if ctx.Err() != nil {
+		t.Error("it went on")
 	}
 }
 

@@ -18,7 +18,8 @@ const (
 	cellWidth   = 13
 )
 
-// watch prints a line a second until ctx ends. The fleet's addresses never change, so up need not be read again.
+// watch prints a line a second until ctx ends or nobody reads on. The fleet's addresses never change, so up need not be read
+// again.
 func watch(ctx context.Context, w io.Writer, up fleet.Up) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
@@ -36,7 +37,9 @@ func watch(ctx context.Context, w io.Writer, up fleet.Up) {
 		if n%headerEvery == 0 {
 			fmt.Fprint(w, watchHeader(up))
 		}
-		fmt.Fprintln(w, watchLine(up, was, now))
+		if _, err := fmt.Fprintln(w, watchLine(up, was, now)); err != nil {
+			return
+		}
 		was = now
 	}
 }

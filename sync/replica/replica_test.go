@@ -125,7 +125,7 @@ func TestNothingIsPublishedBeforeABeatAgreed(t *testing.T) {
 }
 
 // Whatever a record is that does not belong where it stands: it is refused, and nothing of it is applied.
-func TestWrongRecordsAreRefused(t *testing.T) {
+func TestForgedOrWrongRecordsAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		wrong func(c *chain) deltalog.Entry
 		err   error
