@@ -93,9 +93,13 @@ func runOrigin(ctx context.Context, f originFlags) error {
 	}
 	logger.Info("origin is up", "version", version, "api", at.API, "admin", at.Admin, "nats", at.NATS,
 		"tokens", filepath.Join(f.dir, "tokens.json"))
-	<-ctx.Done()
-	logger.Info("stopping")
-	return nil
+	select {
+	case <-ctx.Done():
+		logger.Info("stopping")
+		return nil
+	case err := <-o.Broken():
+		return err
+	}
 }
 
 // originIssuers is what the flag names and what the folder holds; with neither, the demo's. Each once.

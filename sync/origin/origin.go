@@ -47,6 +47,7 @@ type Origin struct {
 	conn    *deltalog.Conn
 	writers map[string]*writer // by issuer; not changed once open
 	ready   atomic.Bool
+	broken  chan error // receives once, when the log takes no more
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup // the writers
@@ -63,7 +64,7 @@ func Open(ctx context.Context, cfg Config) (*Origin, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &Origin{cfg: cfg, tokens: tokens, writers: map[string]*writer{}}
+	o := &Origin{cfg: cfg, tokens: tokens, writers: map[string]*writer{}, broken: make(chan error, 1)}
 	o.pushers = access.Set{access.HashOf([]byte(tokens.Push)): "push"}
 	if err := o.open(ctx); err != nil {
 		o.Close()
@@ -98,6 +99,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
+		w.broken = o.fail
 		o.writers[id] = w
 		o.wg.Go(func() { w.run(run) })
 	}
@@ -107,6 +109,19 @@ func (o *Origin) open(ctx context.Context) (err error) {
 
 // Ready reports whether pushes are taken.
 func (o *Origin) Ready() bool { return o.ready.Load() }
+
+// fail is called when a log has taken nothing for long: after a full disk, say, the log's server takes no more until it is
+// opened anew, also when there is space again.
+func (o *Origin) fail(err error) {
+	o.ready.Store(false)
+	select {
+	case o.broken <- err:
+	default:
+	}
+}
+
+// Broken receives why the log takes no more. The process is to end then, and to be started again.
+func (o *Origin) Broken() <-chan error { return o.broken }
 
 // LogAddr is where edges follow the log, HOST:PORT.
 func (o *Origin) LogAddr() string { return o.log.Addr() }

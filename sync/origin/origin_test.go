@@ -253,6 +253,58 @@ func TestPushWhileStopping(t *testing.T) {
 	}
 }
 
+// The deadline for the body must not outlive it: a push whose turn comes late is no push that was hung up.
+func TestAPushMayWaitForItsTurn(t *testing.T) {
+	defer func(d time.Duration) { slowBody = d }(slowBody)
+	slowBody = 200 * time.Millisecond
+	o := open(t, t.TempDir(), "demo-a")
+	stopWriter(o)
+	w := o.writers["demo-a"]
+	w.stopped = make(chan struct{}) // as if it were busy
+	s := httptest.NewServer(o.API())
+	defer s.Close()
+	go func() {
+		time.Sleep(3 * slowBody)
+		p := <-w.pushes
+		offset, err := w.append(p)
+		p.done <- outcome{offset, err}
+	}()
+	req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/issuers/demo-a/deltas", strings.NewReader("subject,status\nx,red\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+o.tokens.Push)
+	res, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
+		t.Errorf("%s %s", res.Status, body)
+	}
+}
+
+// After two misses in a row the origin is not ready any more and says that its process is to end; one miss is forgiven.
+func TestALogThatTakesNoMoreEndsTheOrigin(t *testing.T) {
+	o := open(t, t.TempDir(), "demo-a")
+	stopWriter(o)
+	w, full := o.writers["demo-a"], fmt.Errorf("disk full")
+	w.took(full)
+	w.took(nil)
+	w.took(full)
+	if !o.Ready() || len(o.Broken()) != 0 {
+		t.Error("given up after misses that were not in a row")
+	}
+	w.took(full)
+	w.took(full)
+	if o.Ready() || len(o.Broken()) != 1 {
+		t.Errorf("ready %v, %d reasons", o.Ready(), len(o.Broken()))
+	}
+	if err := <-o.Broken(); !strings.Contains(err.Error(), "disk full") || !strings.Contains(err.Error(), "demo-a") {
+		t.Error(err)
+	}
+}
+
 // A log that another key wrote is not this issuer's: the origin must not go on from it.
 func TestALogOfAnotherKeyIsRefused(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()

@@ -19,6 +19,7 @@ import (
 const (
 	beatEvery    = time.Second
 	appendWithin = 30 * time.Second // one append, fsync included
+	maxMisses    = 2
 )
 
 // push is a validated push on its way to the log.
@@ -33,7 +34,10 @@ type outcome struct {
 	err    error
 }
 
-var errStopping = errors.New("the origin is stopping")
+var (
+	errStopping = errors.New("the origin is stopping")
+	errHungUp   = errors.New("the pusher hung up") // before the writer took its push: it is not in the log
+)
 
 // writer is the one goroutine that appends to an issuer's log and applies to its table.
 type writer struct {
@@ -50,6 +54,9 @@ type writer struct {
 	at     issuer.Position // the last batch in the chain
 	last   uint64          // the log's last sequence, beats included
 	unsure bool            // an append failed: the log may hold more than at and last say
+	misses int             // appends and beats in a row that the log did not take
+
+	broken func(error) // called when there are maxMisses of them
 
 	deltas *metrics.Counter
 }
@@ -85,11 +92,24 @@ func (w *writer) run(ctx context.Context) {
 		case p := <-w.pushes:
 			offset, err := w.append(p)
 			p.done <- outcome{offset, err}
+			w.took(err)
 		case <-tick.C:
 			w.beat()
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// took counts what the log did not take, and gives up on it when that was all for a while.
+func (w *writer) took(err error) {
+	if err == nil {
+		w.misses = 0
+		return
+	}
+	if w.misses++; w.misses == maxMisses && w.broken != nil {
+		w.broken(fmt.Errorf("the log of %s takes no more: %w; look after the disk of the data folder, then start the origin again",
+			w.secret.ID, err))
 	}
 }
 
@@ -102,7 +122,7 @@ func (w *writer) submit(ctx context.Context, p *push) (uint64, error) {
 	case <-w.stopped:
 		return 0, errStopping
 	case <-ctx.Done():
-		return 0, ctx.Err()
+		return 0, errHungUp
 	}
 	o := <-p.done
 	return o.offset, o.err
@@ -164,6 +184,7 @@ func (w *writer) beat() {
 			w.unsure = true
 		}
 	}
+	w.took(err)
 	if err != nil {
 		w.logger.Error("no beat: the log did not take it; edges will stop vouching", "err", err)
 		return
