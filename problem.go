@@ -115,6 +115,21 @@ func (b BadLine) String() string {
 	return fmt.Sprintf("line %d: %s: %s", b.Line, b.Field, b.Why)
 }
 
+// Write answers an HTTP request with the problem, and with the headers that its status calls for.
+func (p *Problem) Write(rw http.ResponseWriter) {
+	h := rw.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	}
+	rw.WriteHeader(p.Status)
+	_, _ = rw.Write(p.JSON()) // what fails here is the connection
+}
+
 // JSON is the problem as an application/problem+json body.
 func (p *Problem) JSON() []byte {
 	b, err := json.Marshal(p)

@@ -32,12 +32,12 @@ func (v *verdict) word(now time.Time) string {
 	return v.record.Word(now.Unix())
 }
 
-// appendJSON appends the verdict as a scanedge.Verdict. Issuers and words need no escaping.
-func (v *verdict) appendJSON(b []byte, now time.Time) []byte {
+// appendJSON appends the verdict, whose word at now it is given, as a scanedge.Verdict. Issuers and words need no escaping.
+func (v *verdict) appendJSON(b []byte, word string, now time.Time) []byte {
 	b = append(b, `{"issuer":"`...)
 	b = append(b, v.held.issuer...)
 	b = append(b, `","status":"`...)
-	b = append(b, v.record.Word(now.Unix())...)
+	b = append(b, word...)
 	b = append(b, '"')
 	if until, ok := v.record.Until(); ok {
 		b = append(b, `,"until":"`...)

@@ -56,7 +56,7 @@ func (s *Server) appendLine(out, code []byte, text bool) []byte {
 		out = append(out, word...)
 		out = append(out, `"}`...)
 	default:
-		out = v.appendJSON(out, now)
+		out = v.appendJSON(out, word, now)
 	}
 	return append(out, '\n')
 }

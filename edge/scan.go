@@ -56,7 +56,7 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 	default:
 		var out [256]byte
 		ctx.Response.Header.SetContentTypeBytes(typeJSON)
-		ctx.Response.AppendBody(append(v.appendJSON(out[:0], now), '\n'))
+		ctx.Response.AppendBody(append(v.appendJSON(out[:0], word, now), '\n'))
 	}
 }
 

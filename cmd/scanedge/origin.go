@@ -134,6 +134,6 @@ func originAdmin(running *atomic.Pointer[origin.Origin]) http.Handler {
 			o.Admin().ServeHTTP(rw, req)
 			return
 		}
-		problem(rw, scanedge.NotReady, rebuilding)
+		scanedge.NewProblem(scanedge.NotReady, rebuilding).Write(rw)
 	})
 }

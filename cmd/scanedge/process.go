@@ -70,20 +70,8 @@ func (w *web) stop() {
 	}
 }
 
-// problem answers with the problem of a word.
-func problem(rw http.ResponseWriter, t scanedge.ProblemType, detail string) {
-	p := scanedge.NewProblem(t, detail)
-	rw.Header().Set("Content-Type", "application/problem+json")
-	rw.Header().Set("Cache-Control", "no-store")
-	if p.Status == http.StatusServiceUnavailable {
-		rw.Header().Set("Retry-After", "1")
-	}
-	rw.WriteHeader(p.Status)
-	_, _ = rw.Write(append(p.JSON(), '\n'))
-}
-
 func notFound(rw http.ResponseWriter, req *http.Request) {
-	problem(rw, scanedge.NotFound, req.URL.Path)
+	scanedge.NewProblem(scanedge.NotFound, req.URL.Path).Write(rw)
 }
 
 // adminHandler serves what operators look at; rest answers all other paths. Unready says why the process is not ready, or "".
@@ -92,7 +80,7 @@ func adminHandler(set *metrics.Set, unready func() string, rest http.Handler) ht
 	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprintln(rw, "ok") })
 	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
 		if why := unready(); why != "" {
-			problem(rw, scanedge.NotReady, why)
+			scanedge.NewProblem(scanedge.NotReady, why).Write(rw)
 			return
 		}
 		fmt.Fprintln(rw, "ready")

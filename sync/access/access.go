@@ -80,6 +80,9 @@ func (h *Hash) UnmarshalText(text []byte) error {
 // Set is the tokens that open one door: hash to the name that the token goes by. It must not change once in use.
 type Set map[Hash]string
 
+// SetOf returns the set of one token.
+func SetOf(name, token string) Set { return Set{HashOf([]byte(token)): name} }
+
 // Name returns the name of a token, and whether it is in the set. Hashing first means that the time a refusal takes says
 // nothing of the tokens. It allocates nothing and is safe for concurrent use.
 func (s Set) Name(token []byte) (string, bool) {

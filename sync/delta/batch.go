@@ -30,9 +30,17 @@ type Batch struct {
 	deltas []byte
 }
 
+// maxPusher is the length of the longest pusher's name in a batch, in bytes.
+const maxPusher = 255
+
+// BatchSize returns the size of what AppendBatch appends.
+func BatchSize(pusher string, deltas int) int {
+	return 1 + min(len(pusher), maxPusher) + 4 + deltas*DeltaSize
+}
+
 // AppendBatch appends the batch's wire form. A pusher's name is cut at 255 bytes.
 func AppendBatch(dst []byte, pusher string, deltas []Delta) []byte {
-	pusher = pusher[:min(len(pusher), 255)]
+	pusher = pusher[:min(len(pusher), maxPusher)]
 	dst = append(dst, byte(len(pusher)))
 	dst = append(dst, pusher...)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(deltas)))

@@ -24,6 +24,9 @@ func TestBatchComesBack(t *testing.T) {
 		want := someDeltas(n)
 		wire := AppendBatch([]byte("before"), "push", want)
 		b, err := ParseBatch(wire[len("before"):])
+		if size := len(wire) - len("before"); size != BatchSize("push", n) {
+			t.Errorf("%d deltas: %d bytes, BatchSize says %d", n, size, BatchSize("push", n))
+		}
 		if err != nil || b.Pusher != "push" || b.Len() != n {
 			t.Fatalf("%d deltas: %+v, %v", n, b, err)
 		}

@@ -41,7 +41,7 @@ func asWritten(mux *http.ServeMux) http.Handler {
 }
 
 func notFound(rw http.ResponseWriter, req *http.Request) {
-	writeProblem(rw, scanedge.NewProblem(scanedge.NotFound, req.URL.Path))
+	scanedge.NewProblem(scanedge.NotFound, req.URL.Path).Write(rw)
 }
 
 // serveBootstrap tells an edge all it needs. The answer holds the issuers' seeds: it goes to callers on this machine, and to
@@ -50,16 +50,15 @@ func (o *Origin) serveBootstrap(rw http.ResponseWriter, req *http.Request) {
 	if !onlyGet(rw, req) {
 		return
 	}
-	_, known := access.Set{access.HashOf([]byte(o.tokens.Edge)): "edge"}.Name(bearer(req))
-	if !known && !fromLoopback(req) {
-		writeProblem(rw, scanedge.NewProblem(scanedge.NoToken,
-			"an edge on another machine needs the edge_token of the origin's tokens.json: start it with --edge-token"))
+	if _, known := o.edges.Name(bearer(req)); !known && !fromLoopback(req) {
+		scanedge.NewProblem(scanedge.NoToken,
+			"an edge on another machine needs the edge_token of the origin's tokens.json: start it with --edge-token").Write(rw)
 		return
 	}
 	b := access.Bootstrap{
 		Version:     access.BootstrapVersion,
 		Log:         access.LogAddress{URL: "nats://" + reachable(o.log.Addr(), req.Host), Token: o.tokens.Log},
-		ScannerKeys: access.Set{access.HashOf([]byte(o.tokens.Scanner)): "scanner"},
+		ScannerKeys: o.scanners,
 	}
 	for _, w := range o.sorted() {
 		b.Issuers = append(b.Issuers, w.secret.Public())
@@ -98,8 +97,8 @@ func (o *Origin) serveIssuers(rw http.ResponseWriter, req *http.Request) {
 	if !onlyGet(rw, req) {
 		return
 	}
-	if _, ok := (access.Set{access.HashOf([]byte(o.tokens.Admin)): "admin"}).Name(bearer(req)); !ok {
-		writeProblem(rw, scanedge.NewProblem(scanedge.NoToken, "send the admin token as Authorization: Bearer …"))
+	if _, ok := o.operators.Name(bearer(req)); !ok {
+		scanedge.NewProblem(scanedge.NoToken, "send the admin token as Authorization: Bearer …").Write(rw)
 		return
 	}
 	var list struct {
@@ -133,6 +132,6 @@ func onlyGet(rw http.ResponseWriter, req *http.Request) bool {
 		return true
 	}
 	rw.Header().Set("Allow", "GET, HEAD")
-	writeProblem(rw, scanedge.NewProblem(scanedge.MethodNotAllowed, ""))
+	scanedge.NewProblem(scanedge.MethodNotAllowed, "").Write(rw)
 	return false
 }

@@ -40,9 +40,11 @@ type Config struct {
 
 // Origin is a running origin. Its handlers are safe for concurrent use.
 type Origin struct {
-	cfg     Config
-	tokens  access.Tokens
-	pushers access.Set
+	cfg    Config
+	tokens access.Tokens
+
+	pushers, operators, edges, scanners access.Set // the tokens by the door that they open
+
 	log     *deltalog.Server
 	conn    *deltalog.Conn
 	writers map[string]*writer // by issuer; not changed once open
@@ -65,7 +67,8 @@ func Open(ctx context.Context, cfg Config) (*Origin, error) {
 		return nil, err
 	}
 	o := &Origin{cfg: cfg, tokens: tokens, writers: map[string]*writer{}, broken: make(chan error, 1)}
-	o.pushers = access.Set{access.HashOf([]byte(tokens.Push)): "push"}
+	o.pushers, o.operators = access.SetOf("push", tokens.Push), access.SetOf("admin", tokens.Admin)
+	o.edges, o.scanners = access.SetOf("edge", tokens.Edge), access.SetOf("scanner", tokens.Scanner)
 	if err := o.open(ctx); err != nil {
 		o.Close()
 		return nil, err

@@ -24,7 +24,7 @@ func (o *Origin) servePush(rw http.ResponseWriter, req *http.Request) {
 	receipt, problem := o.push(rw, req)
 	if problem != nil {
 		o.count(req.PathValue("issuer"), string(problem.Type))
-		writeProblem(rw, problem)
+		problem.Write(rw)
 		return
 	}
 	o.count(req.PathValue("issuer"), "ok")
@@ -171,18 +171,4 @@ func writeJSON(rw http.ResponseWriter, v any) {
 	rw.Header().Set("Content-Type", "application/json")
 	rw.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(rw).Encode(v) // what fails here is the connection
-}
-
-func writeProblem(rw http.ResponseWriter, p *scanedge.Problem) {
-	h := rw.Header()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Cache-Control", "no-store")
-	switch p.Status {
-	case http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", "Bearer")
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
-	}
-	rw.WriteHeader(p.Status)
-	_, _ = rw.Write(p.JSON())
 }

@@ -19,7 +19,7 @@ import (
 const (
 	beatEvery    = time.Second
 	appendWithin = 30 * time.Second // one append, fsync included
-	maxMisses    = 2
+	maxMisses    = 2                // one may be a stall; a log that can't be written misses every beat
 )
 
 // push is a validated push on its way to the log.
@@ -107,7 +107,7 @@ func (w *writer) took(err error) {
 		w.misses = 0
 		return
 	}
-	if w.misses++; w.misses == maxMisses && w.broken != nil {
+	if w.misses++; w.misses == maxMisses {
 		w.broken(fmt.Errorf("the log of %s takes no more: %w; look after the disk of the data folder, then start the origin again",
 			w.secret.ID, err))
 	}
@@ -165,11 +165,10 @@ func (w *writer) settle(cause error, hash issuer.Hash) (uint64, error) {
 // batch makes the signed record of a push, to be stored right after what the log holds.
 func (w *writer) batch(p *push) ([]byte, issuer.Hash) {
 	head := issuer.Head{Kind: issuer.Batch, Issuer: w.secret.ID, Prev: w.at, Time: time.Now()}
-	body := delta.AppendBatch(nil, p.pusher, p.deltas)
-	size := issuer.RecordSize(head, len(body))
+	size := issuer.RecordSize(head, delta.BatchSize(p.pusher, len(p.deltas)))
 	head.Offset = w.last + deltalog.Pieces(size)
-	record := append(issuer.AppendHead(make([]byte, 0, size), head), body...)
-	return issuer.Sign(record, w.secret.Key)
+	record := issuer.AppendHead(make([]byte, 0, size), head)
+	return issuer.Sign(delta.AppendBatch(record, p.pusher, p.deltas), w.secret.Key)
 }
 
 // beat tells every follower what the table holds here. An origin that can't write can't beat.
