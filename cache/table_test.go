@@ -132,6 +132,7 @@ func TestReadersNeverMissBesideTheWriter(t *testing.T) {
 	const steady, rounds = 2000, 25
 	var table Table
 	var newest atomic.Uint64 // the subject that is being added
+	newest.Store(steady)     // none yet: a subject that is never there
 	for i := range uint64(steady) {
 		table.Put(key(i, false), 1)
 	}
