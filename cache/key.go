@@ -2,6 +2,7 @@ package cache
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -53,6 +54,22 @@ func (s Seed) Key(subject []byte) Key {
 	hi, lo := siphash.Hash128(s.k0, s.k1, subject)
 	return Key{hi, lo}
 }
+
+// SeedID names a seed and gives nothing of it away: the first 8 bytes of its SHA-256.
+type SeedID [8]byte
+
+// ID returns the seed's id.
+func (s Seed) ID() SeedID {
+	text, _ := s.MarshalText() // never fails
+	sum := sha256.Sum256(text)
+	return SeedID(sum[:8])
+}
+
+// String is the id as 16 hex digits.
+func (id SeedID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText writes what String returns.
+func (id SeedID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
 
 // MarshalText writes the seed as 32 hex digits. Mind where to.
 func (s Seed) MarshalText() ([]byte, error) {

@@ -1,72 +1,312 @@
 package cache
 
 import (
+	"fmt"
 	"math/bits"
+	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 const (
-	shardBits = 8
-	shards    = 1 << shardBits
-	minSlots  = 16 // a first array; with 256 shards an empty table is 48 KiB
+	shardBits     = 7
+	partitionBits = 8
+	partitions    = 1 << partitionBits // in a shard
+
+	// Shards is the number of a table's shards.
+	Shards = 1 << shardBits
 )
 
-// Table holds one issuer's records. Put is for one goroutine at a time; Lookup, Len and Digest are for any number beside it,
-// and never wait. The zero Table is empty and ready; it must not be copied.
+// Table holds one issuer's records. Lookup, LookupMany, Len and Digest are for any number of goroutines at once; they take no
+// lock and never wait. What changes or walks the table takes turns: Put and PutMany wait for a shard's scrub or copy to end. The
+// zero Table is empty and ready; it must not be copied.
 type Table struct {
-	shards [shards]shard
+	arrays [Shards]atomic.Pointer[array] // nil: the shard is empty
+	_      [64]byte                      // or writing below would cost the readers above their cache lines
 
-	// Written by the writer alone, read by all.
+	// Published by the writer.
 	count  atomic.Int64
 	digest atomic.Uint64
+
+	mu sync.Mutex // who changes a shard or walks it
+	writer
 }
 
+// writer is what is the writer's own, under the table's lock.
+type writer struct {
+	shards [Shards]shard
+	memory memory
+	search search
+	rest   []entry // of copyFrom, kept to be allocated seldom
+	live   int
+	sum    Digest
+
+	issuer       string
+	seed         SeedID
+	begun, whole Position // the batches of the log that were put last, in part and as a whole
+	exact        uint64   // the batch that makes a table exact that was read from a snapshot
+}
+
+// shard is what the writer keeps of a shard, beside its array.
 type shard struct {
-	slots atomic.Pointer[slots]
+	live   int // entries
+	set    int // filter bits set since the array was made
+	digest Digest
 
-	// The writer's own.
-	used int // tags in slots, those of removed entries included
-	live int // entries that are not removed
+	statuses Counts // of its entries, once they were counted; every put keeps them from then on
+	counted  bool
 }
 
-// slots is one array of a shard. Its fields are set before it is published.
-type slots struct {
-	tags []atomic.Uint64 // 0 is free
-	recs []atomic.Uint32 // of the tag at the same index
+// Delta is one subject's new record; Removed removes it.
+type Delta struct {
+	Key    Key
+	Record Record
 }
 
-// Lookup returns the record of k, and whether the table has one. It allocates nothing and never waits.
+// keyBits is how many bits of a key count: those that name its shard, those that name its partition in there, and its tag.
+const keyBits = shardBits + partitionBits + 64
+
+func shardOf(k Key) uint64 { return k.Hi >> (64 - shardBits) }
+
+// addressOf is the rest of a key. The one tag in 2^64 that would mean a free slot gives way by one.
+func addressOf(k Key) address {
+	return address{k.Hi >> (64 - shardBits - partitionBits) & (partitions - 1), max(k.Lo, 1)}
+}
+
+// Lookup returns the record of k, and whether the table has one. It allocates nothing.
+//
+// It is the first look of array.lookup, written out: a processor waits for the lines of as many lookups at once as have their
+// instructions in its window, some two hundred.
 func (t *Table) Lookup(k Key) (Record, bool) {
-	s := t.shard(k).slots.Load()
-	if s == nil {
+	p := &t.arrays[shardOf(k)]
+	a := p.Load()
+	if a == nil {
 		return 0, false
 	}
-	tag := tagOf(k)
-	for i := s.home(tag); ; i = s.next(i) {
-		switch s.tags[i].Load() {
-		case tag:
-			r := Record(s.recs[i].Load())
-			return r, r != Removed
-		case 0:
+	at := addressOf(k)
+	b := (*bucket)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(a.buckets)), a.first(at)*bucketSize)) // place is always within
+	h := b.head.Load()
+	_, hit := bits.Sub64(b.tags[4].Load()^at.tag, 1, 0) // bucket.match
+	m, _ := bits.Add64(0, 0, hit)
+	_, hit = bits.Sub64(b.tags[3].Load()^at.tag, 1, 0)
+	m, _ = bits.Add64(m, m, hit)
+	_, hit = bits.Sub64(b.tags[2].Load()^at.tag, 1, 0)
+	m, _ = bits.Add64(m, m, hit)
+	_, hit = bits.Sub64(b.tags[1].Load()^at.tag, 1, 0)
+	m, _ = bits.Add64(m, m, hit)
+	_, hit = bits.Sub64(b.tags[0].Load()^at.tag, 1, 0)
+	m, _ = bits.Add64(m, m, hit)
+	if m &^= uint64(h); m != 0 {
+		r := Record(b.recs[bits.TrailingZeros64(m)].Load())
+		if b.head.Load() == h && p.Load() == a {
+			return r, true
+		}
+	} else if h&filterBit(at.tag) == 0 {
+		if b.head.Load() == h && p.Load() == a {
 			return 0, false
 		}
+	} else if r, found, _ := a.lookupSecond(at); found && p.Load() == a {
+		return r, true
+	}
+	return t.lookup(k)
+}
+
+// lookup is Lookup without haste.
+func (t *Table) lookup(k Key) (Record, bool) {
+	p := &t.arrays[shardOf(k)]
+	for {
+		a := p.Load()
+		if a == nil {
+			return 0, false
+		}
+		r, ok := a.lookup(addressOf(k))
+		if p.Load() == a {
+			return r, ok
+		}
+		// The array was replaced meanwhile: its memory may have been another's already when it was read.
+	}
+}
+
+// How far the loading of lines runs ahead of their use: more lookups than a core can wait for at once, and few enough for their
+// lines to be in its first cache still. A run is what is done before the lookups that need a second bucket are ended.
+const (
+	ahead = 64
+	run   = 256
+)
+
+// LookupMany sets recs[i] to the record of keys[i], or to Removed if the table has none. It waits for the memory of many
+// lookups at once, and so costs a fraction of as many calls of Lookup. It allocates nothing. It panics if recs is shorter
+// than keys.
+func (t *Table) LookupMany(keys []Key, recs []Record) {
+	if len(recs) < len(keys) {
+		panic(fmt.Sprintf("cache: LookupMany of %d keys into %d records", len(keys), len(recs)))
+	}
+	for len(keys) > 0 {
+		n := min(len(keys), run)
+		t.lookupRun(keys[:n], recs[:n])
+		keys, recs = keys[n:], recs[n:]
+	}
+}
+
+func (t *Table) lookupRun(keys []Key, recs []Record) {
+	for _, k := range keys[:min(len(keys), ahead)] {
+		t.touch(k)
+	}
+	var rest [run]uint8
+	n := 0
+	for i, k := range keys {
+		if i+ahead < len(keys) {
+			t.touch(keys[i+ahead])
+		}
+		var sure bool
+		if recs[i], sure = t.lookupFirst(k); !sure {
+			rest[n] = uint8(i)
+			n++
+		}
+	}
+	for _, i := range rest[:n] {
+		r, ok := t.lookup(keys[i])
+		if !ok {
+			r = Removed
+		}
+		recs[i] = r
+	}
+}
+
+// lookupFirst looks into k's first bucket alone. If it is not sure, the second one's line is being loaded.
+func (t *Table) lookupFirst(k Key) (r Record, sure bool) {
+	p := &t.arrays[shardOf(k)]
+	a := p.Load()
+	if a == nil {
+		return Removed, true
+	}
+	at := addressOf(k)
+	if r, sure = a.buckets[a.first(at)].lookup(at.tag); sure && p.Load() == a {
+		return r, true
+	}
+	prefetch(unsafe.Pointer(&a.buckets[a.second(at)]))
+	return Removed, false
+}
+
+// touch has the line of k's first bucket loaded.
+func (t *Table) touch(k Key) {
+	if a := t.arrays[shardOf(k)].Load(); a != nil {
+		prefetch(unsafe.Pointer(&a.buckets[a.first(addressOf(k))]))
 	}
 }
 
 // Put sets the record of k; Removed removes it. Putting the same twice changes nothing.
 func (t *Table) Put(k Key, r Record) {
-	sh := t.shard(k)
-	old := sh.put(tagOf(k), r)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if a := t.arrays[shardOf(k)].Load(); a != nil {
+		prefetch(unsafe.Pointer(&a.buckets[a.second(addressOf(k))])) // every other new entry needs it, after it has waited for the first
+	}
+	t.put(k, r)
+	t.publish()
+}
+
+// PutMany makes puts in order. A reader may see any of them before the last is made. It waits for the memory of many puts at
+// once, and so costs a fraction of as many calls of Put.
+func (t *Table) PutMany(deltas []Delta) {
+	for len(deltas) > 0 {
+		n := min(len(deltas), ahead)
+		t.putAhead(deltas[:n])
+		deltas = deltas[n:]
+	}
+}
+
+func (t *Table) putAhead(deltas []Delta) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.touchAhead(deltas)
+	for i := range deltas {
+		t.put(deltas[i].Key, deltas[i].Record)
+	}
+	t.publish()
+}
+
+// touchAhead has the lines loaded that puts will need, in three stages, each of which needs what the one before it loaded: the first
+// buckets; the second ones of new entries whose first is full; and if both are full, the buckets that a search for room begins with.
+func (t *Table) touchAhead(deltas []Delta) {
+	for i := range deltas {
+		t.touch(deltas[i].Key)
+	}
+	var rest [ahead]uint8
+	n := 0
+	for i := range deltas {
+		k := deltas[i].Key
+		if a := t.arrays[shardOf(k)].Load(); a != nil && a.touchSecond(addressOf(k)) {
+			rest[n] = uint8(i)
+			n++
+		}
+	}
+	for _, i := range rest[:n] {
+		k := deltas[i].Key
+		t.arrays[shardOf(k)].Load().touchOthers(addressOf(k))
+	}
+}
+
+// publish tells readers the count and the digest.
+func (t *Table) publish() {
+	if int64(t.live) != t.count.Load() {
+		t.count.Store(int64(t.live))
+	}
+	t.digest.Store(uint64(t.sum))
+}
+
+func (t *Table) put(k Key, r Record) {
+	i, at := shardOf(k), addressOf(k)
+	sh, a := &t.shards[i], t.arrays[i].Load()
+	old := Removed
+	if a != nil {
+		if b, j := a.slotOf(at); j >= 0 {
+			old = Record(b.recs[j].Load())
+			switch {
+			case old == r:
+				return
+			case r == Removed:
+				b.leave(j)
+			default:
+				b.recs[j].Store(uint32(r))
+			}
+		}
+	}
 	if old == r {
 		return
 	}
+	change := entryDigest(i, at, r) - entryDigest(i, at, old)
+	sh.digest += change
+	t.sum += change
+	sh.statuses.move(old, r)
 	switch {
 	case old == Removed:
-		t.count.Add(1)
+		t.insert(i, at, r)
 	case r == Removed:
-		t.count.Add(-1)
+		sh.live--
+		t.live--
+		if sh.empty(a) {
+			t.shrink(i)
+		}
 	}
-	t.digest.Add(uint64(entryDigest(k, r) - entryDigest(k, old)))
+}
+
+// insert adds an entry that is not there.
+func (t *Table) insert(i uint64, at address, r Record) {
+	sh, a := &t.shards[i], t.arrays[i].Load()
+	if a == nil || sh.live >= a.limit {
+		a = t.grow(i)
+	}
+	ok, news := a.insert(at, r, &t.search)
+	for !ok {
+		a = t.grow(i)
+		ok, news = a.insert(at, r, &t.search)
+	}
+	sh.live++
+	t.live++
+	if sh.set += news; sh.worn(a) {
+		t.resize(i, a.width)
+	}
 }
 
 // Len returns how many subjects the table holds.
@@ -75,78 +315,3 @@ func (t *Table) Len() int { return int(t.count.Load()) }
 // Digest returns the digest of the content. Beside a writer it is that of some moment during the call; together with Len it
 // is exact only between puts.
 func (t *Table) Digest() Digest { return Digest(t.digest.Load()) }
-
-func (t *Table) shard(k Key) *shard { return &t.shards[k.Hi>>(64-shardBits)] }
-
-// tagOf is the key's low half; 0 means a free slot, so the one key in 2^64 with that half gives way by one.
-func tagOf(k Key) uint64 { return max(k.Lo, 1) }
-
-// home maps a tag to a slot by multiply-shift, so that an array may have any length (Lemire, "Fast random integer generation
-// in an interval").
-func (s *slots) home(tag uint64) int {
-	i, _ := bits.Mul64(tag, uint64(len(s.tags)))
-	return int(i)
-}
-
-func (s *slots) next(i int) int {
-	if i++; i == len(s.tags) {
-		return 0
-	}
-	return i
-}
-
-// put sets the record of tag and returns the one before, Removed if there was none.
-func (sh *shard) put(tag uint64, r Record) (old Record) {
-	s := sh.slots.Load()
-	if s == nil || sh.used >= len(s.tags)/8*7 {
-		s = sh.grow(s)
-	}
-	i := s.home(tag)
-	for ; ; i = s.next(i) {
-		have := s.tags[i].Load()
-		if have == tag {
-			old = Record(s.recs[i].Load())
-			s.recs[i].Store(uint32(r))
-			break
-		}
-		if have == 0 {
-			if r == Removed {
-				return Removed
-			}
-			// The record first: a reader that sees the tag may read it at once.
-			s.recs[i].Store(uint32(r))
-			s.tags[i].Store(tag)
-			sh.used++
-			old = Removed
-			break
-		}
-	}
-	if old == Removed && r != Removed {
-		sh.live++
-	} else if old != Removed && r == Removed {
-		sh.live--
-	}
-	return old
-}
-
-// grow publishes a larger array with the live entries alone, and returns it. A quarter more than they need keeps the array
-// between seven tenths and seven eighths full.
-func (sh *shard) grow(old *slots) *slots {
-	n := max(minSlots, (sh.live*10/7+7)/8*8)
-	s := &slots{tags: make([]atomic.Uint64, n), recs: make([]atomic.Uint32, n)}
-	if old != nil {
-		for i := range old.tags {
-			if r := old.recs[i].Load(); old.tags[i].Load() != 0 && Record(r) != Removed {
-				j := s.home(old.tags[i].Load())
-				for s.tags[j].Load() != 0 {
-					j = s.next(j)
-				}
-				s.recs[j].Store(r)
-				s.tags[j].Store(old.tags[i].Load())
-			}
-		}
-	}
-	sh.used = sh.live
-	sh.slots.Store(s)
-	return s
-}

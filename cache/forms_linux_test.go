@@ -1,0 +1,8 @@
+package cache
+
+func init() {
+	forms = []form{
+		{"mapped", func() { onHeap = false }},
+		{"heap", func() { onHeap = true }},
+	}
+}
