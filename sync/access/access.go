@@ -1,62 +1,29 @@
-// Package access is who may: the tokens that the origin makes, and the sets of their hashes that servers check against.
+// Package access is who may: the origin's tokens, made, kept, rotated and revoked, and the sets of hashes that edges check scanner
+// keys against.
+//
+//   - access.go: [Hash] and [Set]: how a token is checked
+//   - token.go: [Token], what is known of one; [Bearer], one that was shown, with the limits of who brings it
+//   - store.go: [Store], the tokens of an origin: who is let in, and what becomes of a token
+//   - file.go: access.json, which outlives the process
+//   - shown.go: tokens.json, in which the first start shows what it made
+//   - control.go: [Control], what edges are told
 //
 // A token is 130 random bits behind a word that says what it is for ("push-…"), so a leaked one is recognised and a wrong one
-// explains itself. Servers hold SHA-256 hashes; the plain text is in tokens.json (mode 0600) in the origin's folder alone.
-// Who can read that file can push and scan; who can change it can do so after the next start.
+// explains itself. It is shown once, by who makes it; kept are SHA-256 hashes. To look up a hash of what was brought takes a time
+// that says nothing of the tokens that there are.
+//
+// access.json rules from the first start on. Who can read it learns names, not tokens; who can change it, or reads tokens.json
+// as long as that lies there, can do whatever tokens are for.
 package access
 
 import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-
-	"github.com/scanedge/scanedge/sync/durable"
 )
 
-// Tokens are an origin's tokens in plain text.
-type Tokens struct {
-	Version int    `json:"version"`
-	Admin   string `json:"admin_token"` // operators, on the admin listener
-	Push    string `json:"push_token"`  // authorities that push
-	Scanner string `json:"scanner_key"` // gates; edges check it
-	Edge    string `json:"edge_token"`  // edges on other machines, for the bootstrap call
-	Log     string `json:"log_token"`   // edges, for the log; handed out by the bootstrap call
-}
-
-const tokensVersion = 1
-
-// LoadOrCreate reads the tokens from path, or makes them and writes them there, mode 0600, durably.
-func LoadOrCreate(path string) (Tokens, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t := Tokens{tokensVersion, newToken("admin"), newToken("push"), newToken("scan"), newToken("edge"), newToken("log")}
-		if err := durable.WriteJSON(path, t); err != nil {
-			return Tokens{}, fmt.Errorf("write the tokens: %w", err)
-		}
-		return t, nil
-	}
-	var t Tokens
-	if err == nil {
-		err = json.Unmarshal(b, &t)
-	}
-	if err == nil && t.Version != tokensVersion {
-		err = fmt.Errorf("its version is %d, this scanedge knows %d", t.Version, tokensVersion)
-	}
-	if err == nil && (t.Admin == "" || t.Push == "" || t.Scanner == "" || t.Edge == "" || t.Log == "") {
-		err = errors.New("a token is missing or empty")
-	}
-	if err != nil {
-		return Tokens{}, fmt.Errorf("read the tokens from %s: %w; mend it, or delete it to have new ones made", path, err)
-	}
-	return t, nil
-}
-
-func newToken(word string) string { return word + "-" + rand.Text() }
+func newToken(kind Kind) string { return string(kind) + "-" + rand.Text() }
 
 // Hash is the SHA-256 of a token. In text it is 64 hex digits.
 type Hash [sha256.Size]byte

@@ -2,40 +2,13 @@ package access
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
-func TestTokensAreKept(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tokens.json")
-	a, err := LoadOrCreate(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := LoadOrCreate(path); err != nil || a != b {
-		t.Errorf("the second start has other tokens: %v", err)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
-	}
-	seen := map[string]bool{}
-	for _, token := range []string{a.Admin, a.Push, a.Scanner, a.Edge, a.Log} {
-		if len(token) < 26 || seen[token] {
-			t.Errorf("token %q is short or there twice", token)
-		}
-		seen[token] = true
-	}
-	for name, body := range map[string]string{"newer": `{"version":2}`, "empty": `{"version":1,"push_token":""}`, "no JSON": `x`} {
-		if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := LoadOrCreate(path); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestSet(t *testing.T) {
 	s := Set{HashOf([]byte("secret")): "gate"}

@@ -3,9 +3,13 @@ package delta
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // endless repeats its text for ever and counts what was read.
@@ -80,6 +84,99 @@ func TestLimitsAreExact(t *testing.T) {
 	}
 	if DefaultLimits != (Limits{1_000_000, 256 << 20, 65536}) {
 		t.Errorf("the limits that users were promised became %+v", DefaultLimits)
+	}
+}
+
+// piecewise hands text over in pieces of random sizes, sometimes nothing, and its end with or after the last.
+type piecewise struct {
+	text string
+	rng  *rand.Rand
+}
+
+func (p *piecewise) Read(b []byte) (int, error) {
+	n := min(p.rng.IntN(3*len(b)/2+2), len(b), len(p.text))
+	copy(b, p.text[:n])
+	p.text = p.text[n:]
+	if p.text == "" && (n == 0 || p.rng.IntN(2) == 0) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// TestLinesInPieces: how a stream comes in pieces, and where its lines lie in the buffer, changes neither a line nor a limit.
+func TestLinesInPieces(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for range 300 {
+		var text strings.Builder
+		var want []string
+		const longest = 40
+		for range 200 {
+			line := strings.Repeat("x", rng.IntN(longest+1))
+			if rng.IntN(4) > 0 && line != "" {
+				line = fmt.Sprintf("%d", rng.Uint64())
+			}
+			if want = append(want, line); line == "" {
+				want = want[:len(want)-1]
+			}
+			text.WriteString(line + []string{"\n", "\r\n"}[rng.IntN(2)])
+		}
+		whole := text.String()
+		failed := []string{"", strings.Repeat("x", longest+1), strings.Repeat(" ", longest+1) + "\n"}[rng.IntN(3)]
+		lim := Limits{Bytes: int64(len(whole) + len(failed)), Line: longest}
+		l := newLines(&piecewise{whole + failed, rng}, lim)
+		for i, line := range want {
+			if got, err := l.next(); err != nil || string(got) != line {
+				t.Fatalf("line %d: %q, %v; want %q", i, got, err, line)
+			}
+		}
+		_, err := l.next()
+		var limit *LimitError
+		if failed == "" && err != io.EOF || failed != "" && !(errors.As(err, &limit) && limit.What == LimitLine && limit.Line == 201) {
+			t.Fatalf("after the last line, with %q: %v", failed, err)
+		}
+		l.free()
+	}
+}
+
+// idle never returns anything.
+type idle struct{}
+
+func (idle) Read([]byte) (int, error) { return 0, nil }
+
+func TestIdleReader(t *testing.T) {
+	if _, err := Read(idle{}, Sniffed, DefaultLimits, func(Row) {}); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("%v, want %v", err, io.ErrNoProgress)
+	}
+}
+
+// TestReadsAtOnce: pushes that are read at the same time, of different limits too, get none of each other's lines.
+func TestReadsAtOnce(t *testing.T) {
+	var all errgroup.Group
+	for g := range 16 {
+		all.Go(func() error {
+			lim, blanks := DefaultLimits, strings.Repeat(" ", 200)
+			if g%2 == 0 {
+				lim.Line, blanks = 100, ""
+			}
+			for range 5 {
+				id := fmt.Sprintf("g%d", g)
+				push := strings.Repeat(fmt.Sprintf("{%s\"subject\":%q,\"status\":\"green\"}\n", blanks, id), 3000)
+				_, err := Read(strings.NewReader(push), NDJSON, lim, func(r Row) {
+					if string(r.Subject) != id {
+						panic(fmt.Sprintf("%s read %s", id, r.Subject))
+					}
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
 	}
 }
 

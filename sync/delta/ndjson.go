@@ -5,9 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// jsonText is a line of NDJSON while it is read. One parser reads the common line and names the fault of any other: a delta is
-// a flat object, so what would need a deeper one is a fault by itself. It takes what RFC 8259 takes, but escapes of half a
-// surrogate pair, which stand for no character.
+// jsonText is a line of NDJSON while it is read. A delta is a flat object, so what would need a deeper parser is a fault by
+// itself. It takes what RFC 8259 takes, but escapes of half a surrogate pair, which stand for no character.
 type jsonText struct {
 	line []byte
 	at   int // of the byte that comes next
@@ -26,6 +25,14 @@ var jsonTypes = [fields]jsonType{jsonString, jsonString, jsonString, jsonNumber,
 
 // parseJSON reads a line. It changes the line in place: escapes are undone.
 func parseJSON(line []byte) (row Row, name, why string) {
+	if row, ok := quickJSON(line); ok {
+		return row, "", ""
+	}
+	return strictJSON(line)
+}
+
+// strictJSON reads any line, and names the fault of a bad one.
+func strictJSON(line []byte) (row Row, name, why string) {
 	j := jsonText{line: line}
 	if !j.take('{') {
 		return Row{}, "", "is no JSON object"

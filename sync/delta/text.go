@@ -14,31 +14,27 @@ type Format int
 // The formats. In both a delta is one line, ended by LF or CRLF or the end of the input; blank lines and a byte-order mark at
 // the start are skipped.
 const (
+	// Sniffed is told by the first byte that is neither blank nor of a byte-order mark: '{' begins NDJSON, all else CSV.
+	Sniffed Format = iota
 	// NDJSON has a JSON object a line, of these members alone and each at most once, in any order:
 	//
 	//	{"subject":"d1","status":"red","until":"2026-01-31T23:59:59Z","reason":3}
 	//	{"subject":"d1","remove":true}
 	//
 	// Subject is always there, status unless remove is true; a removal carries nothing else.
-	NDJSON Format = iota
+	NDJSON
 	// CSV starts with a header, the columns subject and status and perhaps until, reason and remove, in any order. Fields may
 	// be quoted, a quote within doubled; an empty until, reason or remove counts as absent. Remove is true, false, 1 or 0.
 	CSV
 )
 
-// String is "NDJSON" or "CSV".
-func (f Format) String() string {
-	if f == CSV {
-		return "CSV"
-	}
-	return "NDJSON"
-}
+// String is "sniffed", "NDJSON" or "CSV".
+func (f Format) String() string { return [...]string{"sniffed", "NDJSON", "CSV"}[f] }
 
 var bom = []byte("\uFEFF")
 
-// Sniff finds the format of a push. A Content-Type that names one decides; otherwise the first byte of head that is neither
-// blank nor of a byte-order mark does: '{' begins NDJSON, all else CSV.
-func Sniff(contentType string, head []byte) Format {
+// FormatOf is the format that a Content-Type names, or Sniffed when it names none.
+func FormatOf(contentType string) Format {
 	media, _, _ := strings.Cut(contentType, ";")
 	switch strings.ToLower(strings.TrimSpace(media)) {
 	case "application/x-ndjson", "application/json", "application/jsonl":
@@ -46,8 +42,12 @@ func Sniff(contentType string, head []byte) Format {
 	case "text/csv":
 		return CSV
 	}
-	head = bytes.TrimLeft(bytes.TrimPrefix(head, bom), " \t\r\n")
-	if len(head) > 0 && head[0] == '{' {
+	return Sniffed
+}
+
+// sniff tells the format by the first line that is not blank.
+func sniff(line []byte) Format {
+	if line = bytes.TrimLeft(line, " \t\r"); len(line) > 0 && line[0] == '{' {
 		return NDJSON
 	}
 	return CSV
@@ -78,25 +78,23 @@ var DefaultLimits = Limits{Deltas: 1_000_000, Bytes: 256 << 20, Line: 64 << 10}
 // hardly further than the limit that is passed, and allocates nothing for a good line.
 func Read(r io.Reader, f Format, lim Limits, row func(Row)) (int, error) {
 	lines := newLines(r, lim)
+	defer lines.free()
+	line, err := lines.next()
+	if f == Sniffed {
+		f = sniff(line)
+	}
 	parse := parseJSON
-	if f == CSV {
-		line, err := lines.next()
-		if err != nil {
-			return 0, atEnd(err, nil)
-		}
+	if f == CSV && err == nil {
 		h, field, why := parseHeader(line)
 		if why != "" {
 			return 0, &BadLinesError{Lines: []BadLine{{lines.no, field, why}}, Bad: 1}
 		}
 		parse = h.parse
+		line, err = lines.next()
 	}
 	var n int
 	var bad *BadLinesError
-	for count := 1; ; count++ {
-		line, err := lines.next()
-		if err != nil {
-			return n, atEnd(err, bad)
-		}
+	for count := 1; err == nil; count++ {
 		if count > lim.Deltas {
 			return n, &LimitError{What: LimitDeltas, Limit: int64(lim.Deltas), Line: lines.no}
 		}
@@ -107,16 +105,13 @@ func Read(r io.Reader, f Format, lim Limits, row func(Row)) (int, error) {
 			row(out)
 			n++
 		}
+		line, err = lines.next()
 	}
-}
-
-// atEnd is what Read returns when no line follows: the failure, or what was gathered when it is the end of the input.
-func atEnd(err error, bad *BadLinesError) error {
-	if err != io.EOF {
-		return err
+	switch {
+	case err != io.EOF:
+		return n, err
+	case bad != nil:
+		return n, bad
 	}
-	if bad != nil {
-		return bad
-	}
-	return nil
+	return n, nil
 }

@@ -74,7 +74,8 @@ func TestReadAllocations(t *testing.T) {
 				}
 			})
 		}
-		if one, many := allocs(1), allocs(50_000); many > one {
+		const renewed = 2 // a buffer that the collector took out of its pool meanwhile
+		if one, many := allocs(1), allocs(50_000); many > one+renewed {
 			t.Errorf("%s: %v allocations for 50,000 lines, %v for one", f, many, one)
 		}
 	}

@@ -104,9 +104,17 @@ func noStatus(word []byte) string {
 	return fmt.Sprintf("unknown status %s; must be green, yellow, red or void", quoted(word))
 }
 
-// parseTime reads an RFC 3339 time. Go's parser alone would also take an hour of one digit, a comma before the fraction and a
-// zone of +24:60. The zero time would mean "without end" in a record, the opposite of what it says: the year 1 lapsed.
+// parseTime reads an RFC 3339 time.
 func parseTime(text []byte) (t time.Time, ok bool) {
+	if t, ok = parseUTC(text); ok {
+		return t, true
+	}
+	return parseRFC3339(text)
+}
+
+// parseRFC3339 reads any RFC 3339 time. Go's parser alone would also take an hour of one digit, a comma before the fraction and a
+// zone of +24:60. The zero time would mean "without end" in a record, the opposite of what it says: the year 1 lapsed.
+func parseRFC3339(text []byte) (t time.Time, ok bool) {
 	const hour, dot = len("2026-01-31T23"), len("2026-01-31T23:59:59")
 	if t.UnmarshalText(text) != nil || text[hour] != ':' || text[dot] == ',' {
 		return t, false
@@ -118,6 +126,44 @@ func parseTime(text []byte) (t time.Time, ok bool) {
 		t = t.Add(time.Second)
 	}
 	return t, true
+}
+
+// daysBefore is how many days of a year that is no leap year come before each month; a thirteenth ends the last.
+var daysBefore = [...]int{0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365}
+
+// parseUTC reads a time of the years 2000 to 2099 as encoders write it, 2026-01-31T23:59:59Z, several times as fast. In these
+// years each fourth is a leap year.
+func parseUTC(text []byte) (t time.Time, ok bool) {
+	if len(text) != len("2026-01-31T23:59:59Z") || text[0] != '2' || text[1] != '0' || text[4] != '-' || text[7] != '-' ||
+		text[10] != 'T' || text[13] != ':' || text[16] != ':' || text[19] != 'Z' {
+		return t, false
+	}
+	year, month, day := pair(text[2:]), pair(text[5:]), pair(text[8:])
+	hour, minute, second := pair(text[11:]), pair(text[14:]), pair(text[17:])
+	if year > 99 || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59 {
+		return t, false
+	}
+	start, end := daysBefore[month-1], daysBefore[month]
+	if leap := year%4 == 0; leap && month == 2 {
+		end++
+	} else if leap && month > 2 {
+		start, end = start+1, end+1
+	}
+	if day < 1 || day > end-start {
+		return t, false
+	}
+	const y2000 = 946684800
+	days := year*365 + (year+3)/4 + start + day - 1
+	return time.Unix(y2000+int64(((days*24+hour)*60+minute)*60+second), 0).UTC(), true
+}
+
+// pair reads two digits, or a number over 99 when they are none.
+func pair(text []byte) int {
+	tens, ones := text[0]-'0', text[1]-'0'
+	if tens > 9 || ones > 9 {
+		return 100
+	}
+	return int(tens)*10 + int(ones)
 }
 
 // parseReason reads 0 to 63, without sign or leading zeros.

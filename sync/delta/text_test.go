@@ -53,30 +53,43 @@ func record(t *testing.T, s cache.Status, reason uint8, until string) cache.Reco
 	return r
 }
 
-func TestSniff(t *testing.T) {
-	for _, c := range []struct {
-		contentType, head string
-		want              Format
-	}{
-		{"application/x-ndjson", "subject,status", NDJSON},
-		{"application/json", "", NDJSON},
-		{"application/jsonl", "", NDJSON},
-		{"Application/X-NDJSON ; charset=utf-8", "a", NDJSON},
-		{"text/csv", "{", CSV},
-		{"text/csv; header=present", "{", CSV},
-		{"", "{", NDJSON},
-		{"", "\ufeff{", NDJSON},
-		{"", "\ufeff \r\n\t{", NDJSON},
-		{"application/octet-stream", "\n{\"subject\"", NDJSON},
-		{"text/plain", "subject,status\n", CSV},
-		{"", "\"subject\",status", CSV},
-		{"", "[", CSV},
-		{"", " \n", CSV},
-		{"", "", CSV},
-		{"", "\xef\xbb", CSV},
+func TestFormatOf(t *testing.T) {
+	for contentType, want := range map[string]Format{
+		"application/x-ndjson": NDJSON, "application/json": NDJSON, "application/jsonl": NDJSON,
+		"Application/X-NDJSON ; charset=utf-8": NDJSON, "text/csv": CSV, "text/csv; header=present": CSV,
+		"": Sniffed, "application/octet-stream": Sniffed, "text/plain": Sniffed, "multipart/form-data; boundary=text/csv": Sniffed,
 	} {
-		if got := Sniff(c.contentType, []byte(c.head)); got != c.want {
-			t.Errorf("Sniff(%q, %q) = %s, want %s", c.contentType, c.head, got, c.want)
+		if got := FormatOf(contentType); got != want {
+			t.Errorf("FormatOf(%q) = %s, want %s", contentType, got, want)
+		}
+	}
+}
+
+// TestSniffed: a push whose Content-Type says nothing is read as what it begins like, also behind more blank lines than a
+// buffer holds.
+func TestSniffed(t *testing.T) {
+	const json, csv = `{"subject":"a","status":"green"}`, "subject,status\na,green"
+	want := []kept{{"a", record(t, cache.Green, 0, "")}}
+	for _, before := range []string{"", "\ufeff", "\n", " \r\n\t", "\ufeff \r\n\t", "\r\r", strings.Repeat(" \n", 40_000)} {
+		for text, f := range map[string]Format{json: NDJSON, csv: CSV} {
+			if f == CSV && strings.TrimRight(before, " \t\r") != before {
+				continue // blanks before a column's name are the column's
+			}
+			if got, err := readAll(before+text, Sniffed, DefaultLimits); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%.20q before %s: %v, %v", before, f, got, err)
+			}
+		}
+	}
+	for _, push := range []string{"", "\ufeff", " \n"} {
+		if got, err := readAll(push, Sniffed, DefaultLimits); err != nil || len(got) != 0 {
+			t.Errorf("%q: %v, %v", push, got, err)
+		}
+	}
+	for _, push := range []string{"[", "\"a", "\xef\xbb", "subject;status"} { // not JSON: the fault is a header's
+		_, err := readAll(push, Sniffed, DefaultLimits)
+		_, wantErr := readAll(push, CSV, DefaultLimits)
+		if err == nil || err.Error() != wantErr.Error() {
+			t.Errorf("%q: %v, want %v", push, err, wantErr)
 		}
 	}
 }

@@ -6,10 +6,18 @@ import (
 	"testing"
 )
 
+// pieces are the messages that carry record.
+func pieces(record []byte) (all [][]byte) {
+	for _, p := range piecesOf(record) {
+		all = append(all, p)
+	}
+	return all
+}
+
 func TestPiecesComeTogether(t *testing.T) {
 	for _, n := range []int{0, 1, pieceSize - 1, pieceSize, pieceSize + 1, 5*pieceSize + 3} {
 		record := bytes.Repeat([]byte{byte(n), 1, 2, 3, 4, 5, 6}, n/7+1)[:n]
-		pieces := cut(record)
+		pieces := pieces(record)
 		if uint64(len(pieces)) != Pieces(n) {
 			t.Errorf("%d bytes: %d pieces, Pieces says %d", n, len(pieces), Pieces(n))
 		}
@@ -26,32 +34,44 @@ func TestPiecesComeTogether(t *testing.T) {
 	}
 }
 
-// A batch whose commit never came leaves its front behind; the record that follows must not be taken for its rest.
-func TestJoinerBeginsAnew(t *testing.T) {
-	lost, kept := cut(make([]byte, 3*pieceSize)), cut(bytes.Repeat([]byte{9}, 2*pieceSize))
-	var j joiner
-	for _, p := range lost[:2] {
-		if got, err := j.add(p); got != nil || err != nil {
-			t.Fatal(got, err)
+// What stands where a piece was due is passed over with what was begun, and the next whole record comes.
+func TestJoinerPassesOverWhatIsNoRecord(t *testing.T) {
+	lost, other := pieces(make([]byte, 3*pieceSize)), pieces(bytes.Repeat([]byte{7}, 3*pieceSize))
+	kept := bytes.Repeat([]byte{9}, 2*pieceSize)
+	for name, stray := range map[string][][]byte{
+		"nothing":               {},
+		"a front":               lost[:2],
+		"a middle piece":        {lost[1]},
+		"a piece left out":      {lost[0], lost[2]},
+		"a piece twice":         {lost[0], lost[1], lost[1], lost[2]},
+		"pieces of two records": {lost[0], other[1], lost[2]},
+		"a front, twice":        {lost[0], other[0], lost[1], lost[2]},
+		"a server's answer":     {[]byte(`{"type":"io.nats.jetstream.api.v1.account_info_response"}`), nil},
+	} {
+		var j joiner
+		for _, p := range stray {
+			if got, err := j.add(p); got != nil || err != nil {
+				t.Errorf("%s: %d bytes, %v", name, len(got), err)
+			}
 		}
-	}
-	if got, err := j.add(kept[0]); got != nil || err != nil {
-		t.Fatal(got, err)
-	}
-	if got, err := j.add(kept[1]); err != nil || len(got) != 2*pieceSize || got[0] != 9 {
-		t.Fatalf("%d bytes, %v", len(got), err)
+		var got []byte
+		for _, p := range pieces(kept) {
+			got, _ = j.add(p)
+		}
+		if !bytes.Equal(got, kept) {
+			t.Errorf("%s: then %d bytes", name, len(got))
+		}
 	}
 }
 
 func TestJoinerRefuses(t *testing.T) {
-	pieces := cut(make([]byte, 3*pieceSize))
+	pieces := pieces(make([]byte, 3*pieceSize))
 	for name, msgs := range map[string][][]byte{
-		"a middle piece first": {pieces[1]},
-		"a piece left out":     {pieces[0], pieces[2]},
-		"a piece twice":        {pieces[0], pieces[1], pieces[1]},
-		"cut short":            {pieces[0][:5]},
-		"a newer version":      {append([]byte{2}, pieces[0][1:]...)},
-		"no pieces":            {{1, 0, 0, 0, 0, 0}},
+		"cut short":       {pieces[0][:5]},
+		"a newer version": {append([]byte("SEp\x03"), pieces[0][4:]...)},
+		"no pieces":       {[]byte("SEp\x02\x00\x00\x00\x00\x00\x00\x00\x00")},
+		"too many pieces": {[]byte("SEp\x02\x00\x00\xff\xff\x00\x00\x00\x00")},
+		"a number past":   {[]byte("SEp\x02\x03\x00\x03\x00\x00\x00\x00\x00")},
 	} {
 		var j joiner
 		var err error
@@ -65,14 +85,14 @@ func TestJoinerRefuses(t *testing.T) {
 }
 
 func FuzzJoiner(f *testing.F) {
-	f.Add(cut([]byte("abc"))[0], cut([]byte("de"))[0])
+	f.Add(pieces([]byte("abc"))[0], pieces([]byte("de"))[0])
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		var j joiner
 		for _, m := range [][]byte{a, b} {
 			if got, err := j.add(m); err == nil && len(got) > len(a)+len(b) {
 				t.Errorf("%d bytes out of %d", len(got), len(a)+len(b))
 			}
-			if cap(j.record) > 33*pieceSize {
+			if cap(j.record) > firstRoom {
 				t.Errorf("%d bytes set aside for %d", cap(j.record), len(m))
 			}
 		}

@@ -1,130 +1,128 @@
 package deltalog
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
-	"strconv"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// EdgeUser is the name by which edges log in to the log; they may read it and nothing else.
-const EdgeUser = "edge"
-
-const originUser = "origin"
-
 // ServerConfig is what a Server is made from.
 type ServerConfig struct {
-	Dir         string // where JetStream keeps its files
-	Listen      string // HOST:PORT for edges; port 0 picks one
-	OriginToken string // the writer's password
-	EdgeToken   string // the edges' password
-	Logger      *slog.Logger
+	Dir    string // where JetStream keeps its files
+	Logger *slog.Logger
 }
 
-// Server is a NATS server with JetStream inside this process. It fsyncs each write before it acknowledges it.
+// Server is a NATS server with JetStream inside this process, which alone can connect to it: it listens nowhere. It fsyncs each
+// write before it acknowledges it. Its methods are safe for concurrent use.
 type Server struct {
-	ns  *server.Server
 	cfg ServerConfig
+	run atomic.Pointer[run]
+
+	opening sync.Mutex // held while the server is stopped or started
+	stopped bool
+}
+
+// run is the server from one start to the next.
+type run struct {
+	ns    *server.Server
+	roomy context.Context // ends when the disk was full: JetStream stores nothing from then on
 }
 
 // StartServer starts a server on cfg and returns once it serves.
 func StartServer(cfg ServerConfig) (*Server, error) {
-	host, port, err := splitListen(cfg.Listen)
-	if err != nil {
+	s := &Server{cfg: cfg}
+	if err := s.start(); err != nil {
 		return nil, err
 	}
-	// The server itself would end the process when it can't listen; ask first, to answer as other listeners do.
-	if err := probe(cfg.Listen); err != nil {
-		return nil, err
-	}
+	return s, nil
+}
+
+// start makes a run. On an error there is none, or an ended one still.
+func (s *Server) start() error {
+	cfg := s.cfg
 	ns, err := server.NewServer(&server.Options{
-		ServerName: "scanedge-origin",
-		Host:       host,
-		Port:       port,
-		NoSigs:     true,
-		JetStream:  true,
-		StoreDir:   cfg.Dir,
-		SyncAlways: true,
-		Users:      []*server.User{{Username: originUser, Password: cfg.OriginToken}, edgeUser(cfg.EdgeToken)},
+		ServerName:        "scanedge-origin",
+		DontListen:        true,
+		NoSigs:            true,
+		JetStream:         true,
+		StoreDir:          cfg.Dir,
+		JetStreamMaxStore: math.MaxInt64 / 4, // else three quarters of what was free at the start, however much is free later
+		SyncAlways:        true,
 
 		DisableJetStreamBanner: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("start the log in %s: %w", cfg.Dir, err)
+		return fmt.Errorf("start the log in %s: %w", cfg.Dir, err)
 	}
-	ns.SetLoggerV2(serverLog{cfg.Logger.With("part", "log")}, false, false, false)
+	roomy, fill := context.WithCancel(context.Background())
+	ns.SetLoggerV2(serverLog{cfg.Logger.With("part", "log"), fill}, false, false, false)
 	ns.Start()
 	if !ns.ReadyForConnections(30 * time.Second) {
 		ns.Shutdown()
 		ns.WaitForShutdown()
-		return nil, fmt.Errorf("start the log in %s: not up within 30 s; its own lines in the log above say why", cfg.Dir)
+		return fmt.Errorf("start the log in %s: not up within 30 s; its own lines in the log above say why", cfg.Dir)
 	}
-	return &Server{ns, cfg}, nil
+	s.run.Store(&run{ns, roomy})
+	return nil
 }
 
-func splitListen(addr string) (host string, port int, err error) {
-	host, p, err := net.SplitHostPort(addr)
-	if err == nil {
-		port, err = strconv.Atoi(p)
+// Reopen stops the server and starts it again on the same folder: what it takes to write on after ErrFull, once there
+// is room. Connections come back by themselves; appends that were on their way have an unknown outcome. After an error the
+// server is down, and Reopen may be called again.
+func (s *Server) Reopen() error {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if s.stopped {
+		return errors.New("reopen the log: the server was stopped")
 	}
-	if err != nil {
-		return "", 0, fmt.Errorf("listen on %q for edges that follow the log: %w; give HOST:PORT", addr, err)
-	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	return host, port, nil
+	s.halt()
+	return s.start()
 }
 
-func probe(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("listen for edges that follow the log: %w; give another --nats-listen HOST:PORT", err)
-	}
-	return l.Close()
-}
-
-// edgeUser may create ordered consumers and pull from them, of any stream: all are issuers'. Forging is left to the signature to prevent, for a reply subject
-// goes where its sender says.
-func edgeUser(token string) *server.User {
-	return &server.User{Username: EdgeUser, Password: token, Permissions: &server.Permissions{
-		Publish: &server.SubjectPermission{Allow: []string{
-			"$JS.API.INFO",
-			"$JS.API.STREAM.INFO.*",
-			"$JS.API.CONSUMER.CREATE.*.>",
-			"$JS.API.CONSUMER.DELETE.*.*",
-			"$JS.API.CONSUMER.INFO.*.*",
-			"$JS.API.CONSUMER.MSG.NEXT.*.*",
-		}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-	}}
-}
-
-// Addr is where edges find the log, HOST:PORT.
-func (s *Server) Addr() string { return s.ns.Addr().String() }
-
-// Stop ends the server; what was acknowledged is on disk.
+// Stop ends the server for good; what was acknowledged is on disk.
 func (s *Server) Stop() {
-	s.ns.Shutdown()
-	s.ns.WaitForShutdown()
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	s.stopped = true
+	s.halt()
 }
 
-// serverLog passes the server's own lines on.
-type serverLog struct{ *slog.Logger }
+func (s *Server) halt() {
+	ns := s.run.Load().ns
+	ns.Shutdown()
+	ns.WaitForShutdown()
+}
+
+// inProcess connects to the run that there is now.
+type inProcess struct{ *Server }
+
+func (p inProcess) InProcessConn() (net.Conn, error) { return p.run.Load().ns.InProcessConn() }
+
+// serverLog passes the server's own lines on, and watches them for a full disk, of which the server tells nobody else.
+type serverLog struct {
+	*slog.Logger
+	fill func()
+}
 
 func (l serverLog) Noticef(format string, v ...any) { l.Debug(fmt.Sprintf(format, v...)) }
-func (l serverLog) Errorf(format string, v ...any)  { l.Error(fmt.Sprintf(format, v...)) }
-func (l serverLog) Fatalf(format string, v ...any)  { l.Error(fmt.Sprintf(format, v...)) }
+func (l serverLog) Errorf(format string, v ...any)  { l.fail(fmt.Sprintf(format, v...)) }
+func (l serverLog) Fatalf(format string, v ...any)  { l.fail(fmt.Sprintf(format, v...)) }
 
-// Warnf drops one line: a password is a token of 130 random bits, which no hash makes harder to guess.
-func (l serverLog) Warnf(format string, v ...any) {
-	if !strings.HasPrefix(format, "Plaintext passwords detected") {
-		l.Warn(fmt.Sprintf(format, v...))
+func (l serverLog) fail(line string) {
+	if saysFull(line) {
+		l.fill()
 	}
+	l.Error(line)
 }
+
+func (l serverLog) Warnf(format string, v ...any)  { l.Warn(fmt.Sprintf(format, v...)) }
 func (l serverLog) Debugf(format string, v ...any) {}
 func (l serverLog) Tracef(format string, v ...any) {}

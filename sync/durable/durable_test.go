@@ -61,3 +61,19 @@ func TestWriteFileFailsWhole(t *testing.T) {
 		t.Error("a folder that is not there passes")
 	}
 }
+
+func TestSyncFolders(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "a", "b"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(filepath.Join(dir, "a", "b", "file"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := SyncFolders(dir); err != nil {
+		t.Error(err)
+	}
+	if err := SyncFolders(filepath.Join(dir, "none")); err == nil {
+		t.Error("a folder that is not there was synced")
+	}
+}

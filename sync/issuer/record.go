@@ -8,62 +8,67 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/scanedge/scanedge/cache"
 )
 
 // A record, all numbers little-endian:
 //
 //	offset  size
 //	     0     2  "SE"
-//	     2     1  version, 1
-//	     3     1  kind: 1 batch, 2 beat
-//	     4     8  offset: of this batch; of a beat, the offset of the last batch before it
-//	    12     8  offset of the batch before (a beat: the same as offset)
-//	    20    32  hash of that batch, zero at the start of the chain
-//	    52     8  time, milliseconds since 1970
-//	    60     1  length of the issuer id, n
-//	    61     n  issuer id
-//	  61+n     …  body, the kind's own (package delta)
+//	     2     1  version of the scanedge that wrote it, 2
+//	     3     1  the oldest version that can read it, 2
+//	     4     1  kind: 1 batch, 2 beat, 3 reign, 4 manifest
+//	     5     3  zero
+//	     8     8  epoch
+//	    16     8  offset where it stands; of a manifest, where its snapshot was begun
+//	    24     8  offset of the chained record before it; of a manifest, where its snapshot was begun
+//	    32    32  hash of that record, zero at the start of the chain
+//	    64     8  time, milliseconds since 1970
+//	    72     1  length of the issuer id, n
+//	    73     n  issuer id
+//	  73+n     …  body, the kind's own
 //	   -64    64  Ed25519 signature over the hash
 //
-// The hash of a record is the SHA-256 of all that stands before its signature.
+// The hash of a record is the SHA-256 of all that stands before its signature. A later version that adds to a body what an older
+// one may pass over says so by the oldest version that can read it; readers pass over what follows the part of a body that they
+// know.
 const (
-	recordVersion = 1
-	headSize      = 61
+	recordVersion = 2
+	headSize      = 73
 )
 
 // Kind says what a record's body is.
 type Kind uint8
 
-// The kinds of record.
+// The kinds of record. Batches and reigns are chained; a beat stands beside the chain and speaks of the place before it.
 const (
-	Batch Kind = 1
-	Beat  Kind = 2
+	Batch    Kind = 1 // deltas
+	Beat     Kind = 2 // what the table holds here
+	Reign    Kind = 3 // an origin begins to write: its epoch is a new one
+	Manifest Kind = 4 // what a snapshot consists of; in no log
 )
 
+// Chained reports whether records of this kind are links of the chain.
+func (k Kind) Chained() bool { return k == Batch || k == Reign }
+
 // Hash is the SHA-256 of a record without its signature.
-type Hash [sha256.Size]byte
-
-// Position is a place in an issuer's chain: the last batch up to there. The zero Position is the chain's start.
-type Position struct {
-	Offset uint64
-	Hash   Hash
-}
-
-// String reads like "offset 17 (3f2a90c1)".
-func (p Position) String() string { return fmt.Sprintf("offset %d (%x)", p.Offset, p.Hash[:4]) }
+type Hash = [sha256.Size]byte
 
 // Head is what a record says of itself.
 type Head struct {
 	Kind   Kind
 	Issuer string
-	Offset uint64   // of this batch, or of the last batch before a beat
-	Prev   Position // the batch before; for a beat, the one that it speaks of
-	Time   time.Time
+	Epoch  uint64         // the reign in which it was written; each start of an origin begins one
+	Offset uint64         // where it stands in the log
+	Prev   cache.Position // the chained record before it
+	Time   time.Time      // by the origin's clock
 }
 
 // AppendHead begins a record: append the body to what it returns, then call [Sign].
 func AppendHead(dst []byte, h Head) []byte {
-	dst = append(dst, 'S', 'E', recordVersion, byte(h.Kind))
+	dst = append(dst, 'S', 'E', recordVersion, recordVersion, byte(h.Kind), 0, 0, 0)
+	dst = binary.LittleEndian.AppendUint64(dst, h.Epoch)
 	dst = binary.LittleEndian.AppendUint64(dst, h.Offset)
 	dst = binary.LittleEndian.AppendUint64(dst, h.Prev.Offset)
 	dst = append(dst, h.Prev.Hash[:]...)
@@ -78,6 +83,9 @@ func Sign(record []byte, key ed25519.PrivateKey) ([]byte, Hash) {
 	return append(record, ed25519.Sign(key, hash[:])...), hash
 }
 
+// ErrVersion is the error of a record that only a later scanedge can read.
+var ErrVersion = errors.New("a later version of scanedge wrote it")
+
 // Open reads a record's head and body, which is part of record, and its hash. It does not check the signature.
 func Open(record []byte) (h Head, body []byte, hash Hash, err error) {
 	fail := func(format string, a ...any) (Head, []byte, Hash, error) {
@@ -89,24 +97,33 @@ func Open(record []byte) (h Head, body []byte, hash Hash, err error) {
 	if !bytes.HasPrefix(record, []byte("SE")) {
 		return fail("it does not begin with SE")
 	}
-	if record[2] != recordVersion {
-		return fail("its version is %d, this scanedge knows %d", record[2], recordVersion)
+	if record[2] < recordVersion {
+		return fail("its version is %d, this scanedge reads %d and later", record[2], recordVersion)
 	}
-	h.Kind = Kind(record[3])
-	if h.Kind != Batch && h.Kind != Beat {
-		return fail("its kind %d is unknown", h.Kind)
+	if record[3] > recordVersion {
+		return fail("%w: version %d, readable from %d on, and this one is %d; run the newer release", ErrVersion, record[2], record[3], recordVersion)
 	}
-	n := int(record[60])
+	n := int(record[72])
 	signed := len(record) - ed25519.SignatureSize
 	if headSize+n > signed {
 		return fail("its issuer id is cut short")
 	}
-	h.Offset = binary.LittleEndian.Uint64(record[4:])
-	h.Prev.Offset = binary.LittleEndian.Uint64(record[12:])
-	copy(h.Prev.Hash[:], record[20:])
-	h.Time = time.UnixMilli(int64(binary.LittleEndian.Uint64(record[52:]))).UTC()
+	h.Kind = Kind(record[4])
+	h.Epoch = binary.LittleEndian.Uint64(record[8:])
+	h.Offset = binary.LittleEndian.Uint64(record[16:])
+	h.Prev.Offset = binary.LittleEndian.Uint64(record[24:])
+	copy(h.Prev.Hash[:], record[32:])
+	h.Time = time.UnixMilli(int64(binary.LittleEndian.Uint64(record[64:]))).UTC()
 	h.Issuer = string(record[headSize : headSize+n])
 	return h, record[headSize+n : signed], Hash(sha256.Sum256(record[:signed])), nil
+}
+
+// OffsetOf returns the offset where a record says that it stands, unchecked; 0 if it is too short to say so.
+func OffsetOf(record []byte) uint64 {
+	if len(record) < headSize {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(record[16:])
 }
 
 // ErrSignature is the error of a record that its issuer did not sign.
@@ -125,22 +142,25 @@ func RecordSize(h Head, body int) int {
 	return headSize + len(h.Issuer) + body + ed25519.SignatureSize
 }
 
-// ErrChain is the error of a record that does not follow what came before it.
-var ErrChain = errors.New("the chain is broken")
+// The errors of a record that does not follow what came before it. All of them are an ErrChain.
+var (
+	ErrChain = errors.New("the chain is broken")
+	ErrHole  = fmt.Errorf("%w: records before it are missing", ErrChain)
+	ErrFork  = fmt.Errorf("%w: it follows another past", ErrChain)
+)
 
 // Follows checks that the record, found at an offset of an issuer's log, comes right after position at. For a beat, which
 // stands beside the chain, it checks that the beat speaks of at.
-func (h Head) Follows(at Position, issuer string, offset uint64) error {
-	if h.Kind == Beat {
-		offset = at.Offset
-	}
+func (h Head) Follows(at cache.Position, issuer string, offset uint64) error {
 	switch {
 	case h.Issuer != issuer:
 		return fmt.Errorf("%w: a record of issuer %q in the log of %q", ErrChain, h.Issuer, issuer)
 	case h.Offset != offset:
 		return fmt.Errorf("%w: it says offset %d and stands at %d", ErrChain, h.Offset, offset)
+	case h.Prev.Offset > at.Offset:
+		return fmt.Errorf("%w: it follows %s, not %s", ErrHole, h.Prev, at)
 	case h.Prev != at:
-		return fmt.Errorf("%w: it follows %s, not %s", ErrChain, h.Prev, at)
+		return fmt.Errorf("%w: it follows %s, not %s", ErrFork, h.Prev, at)
 	}
 	return nil
 }

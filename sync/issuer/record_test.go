@@ -9,13 +9,15 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/scanedge/scanedge/cache"
 )
 
 var testKey = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 
 func testHead() Head {
 	return Head{
-		Kind: Batch, Issuer: "demo-a", Offset: 12, Prev: Position{Offset: 9, Hash: Hash{1, 2, 3}},
+		Kind: Batch, Issuer: "demo-a", Epoch: 3, Offset: 12, Prev: cache.Position{Offset: 9, Hash: Hash{1, 2, 3}},
 		Time: time.UnixMilli(1_790_000_000_123).UTC(),
 	}
 }
@@ -67,10 +69,10 @@ func TestRecordDamageIsFound(t *testing.T) {
 	}
 }
 
-// The golden file holds the record of version 1; a release must go on reading it.
+// The golden file holds the record of version 2; a release must go on reading it.
 func TestRecordGolden(t *testing.T) {
 	record, _ := seal(testHead(), "body")
-	path := filepath.Join("testdata", "record-v1.hex")
+	path := filepath.Join("testdata", "record-v2.hex")
 	golden, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -86,13 +88,13 @@ func TestFollows(t *testing.T) {
 		change func(h *Head)
 		ok     bool
 	}{
-		"as it was":               {func(*Head) {}, true},
-		"of another issuer":       {func(h *Head) { h.Issuer = "demo-b" }, false},
-		"at another place":        {func(h *Head) { h.Offset++ }, false},
-		"after another offset":    {func(h *Head) { h.Prev.Offset-- }, false},
-		"after another hash":      {func(h *Head) { h.Prev.Hash[31] ^= 1 }, false},
-		"a beat there":            {func(h *Head) { h.Kind, h.Offset = Beat, at.Offset }, true},
-		"a beat of another place": {func(h *Head) { h.Kind = Beat }, false},
+		"as it was":            {func(*Head) {}, true},
+		"of another issuer":    {func(h *Head) { h.Issuer = "demo-b" }, false},
+		"at another place":     {func(h *Head) { h.Offset++ }, false},
+		"after another offset": {func(h *Head) { h.Prev.Offset-- }, false},
+		"after another hash":   {func(h *Head) { h.Prev.Hash[31] ^= 1 }, false},
+		"a beat there":         {func(h *Head) { h.Kind = Beat }, true},
+		"a beat replayed":      {func(h *Head) { h.Kind, h.Offset = Beat, 11 }, false},
 	} {
 		h := testHead()
 		c.change(&h)
@@ -113,6 +115,7 @@ func FuzzOpen(f *testing.F) {
 		}
 		// What is read can be written: the same bytes up to the signature.
 		again := append(AppendHead(nil, head), body...)
+		copy(b[2:8], again[2:8]) // but for versions, kinds and reserved bytes that only a later release gives a meaning
 		if !bytes.Equal(again, b[:len(b)-ed25519.SignatureSize]) {
 			t.Errorf("%x became %x", b, again)
 		}

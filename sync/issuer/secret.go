@@ -7,48 +7,151 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"sync/atomic"
+	"time"
 
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/sync/durable"
 )
 
-// Secret is an issuer as its origin keeps it: who reads it can sign statuses and try out subject ids.
+// Secret is an issuer as its origin keeps it: who reads it can sign statuses and try out subject ids. It is safe for concurrent use.
 type Secret struct {
 	ID   string
 	Seed cache.Seed
 	Key  ed25519.PrivateKey
+
+	path  string                   // of its file; empty: it has none
+	given Given                    // where seed and key come from, if not from that file
+	terms atomic.Pointer[settings] // nil: the default; replaced whole, by one caller at a time
 }
+
+// settings are what may change of an issuer.
+type settings struct {
+	policy   Policy
+	codeKeys []CodeKey
+}
+
+// CodeKey is a secret that an issuer's codes are made with. The newest is used, the one before still known.
+type CodeKey struct {
+	ID  int    `json:"id"` // counts from 1
+	Key []byte `json:"key"`
+}
+
+// codeKeySize is the length of a code key, in bytes.
+const codeKeySize = 32
 
 // Public is what an edge is told of an issuer. The seed is in it: it goes over the edge's own channel to the origin alone.
 type Public struct {
 	ID   string            `json:"issuer"`
 	Seed cache.Seed        `json:"seed"`
 	Key  ed25519.PublicKey `json:"public_key"`
+
+	MaxStaleSeconds int64 `json:"max_stale_s"` // see Policy
+	Plain           bool  `json:"plain"`       // see Policy
 }
 
 // Public returns what edges are told.
 func (s *Secret) Public() Public {
-	return Public{ID: s.ID, Seed: s.Seed, Key: s.Key.Public().(ed25519.PublicKey)}
+	p := s.Policy()
+	return Public{s.ID, s.Seed, s.Key.Public().(ed25519.PublicKey), p.MaxStaleSeconds, p.Plain}
+}
+
+// Policy is what holds now.
+func (s *Secret) Policy() Policy {
+	if t := s.terms.Load(); t != nil {
+		return t.policy
+	}
+	return DefaultPolicy()
+}
+
+// CodeKeys are the ids of the code keys that there are, the newest first.
+func (s *Secret) CodeKeys() []int {
+	ids := []int{}
+	if t := s.terms.Load(); t != nil {
+		for _, k := range t.codeKeys {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
+
+// Given says where seed and key come from.
+func (s *Secret) Given() Given { return s.given }
+
+// Settle makes p, which passes its Check, the issuer's policy, and draws another code key if need be: then all but the one before are
+// forgotten. It is in the file when it returns; after an error nothing has changed. One caller at a time.
+func (s *Secret) Settle(p Policy, newKey bool) error {
+	t := settings{p, s.terms.Load().codeKeys}
+	if newKey {
+		t.codeKeys = followed(t.codeKeys)
+	}
+	return s.settle(t)
+}
+
+// followed is keys with a newer one before them.
+func followed(keys []CodeKey) []CodeKey {
+	if len(keys) == 0 {
+		return []CodeKey{newCodeKey(1)}
+	}
+	return []CodeKey{newCodeKey(keys[0].ID + 1), keys[0]}
+}
+
+func (s *Secret) settle(t settings) error {
+	if err := s.write(t); err != nil {
+		return err
+	}
+	s.terms.Store(&t)
+	return nil
 }
 
 // secretFile is the file's form. The Ed25519 key is kept as its 32-byte seed (RFC 8032).
 type secretFile struct {
-	Version int        `json:"version"`
-	Issuer  string     `json:"issuer"`
-	Seed    cache.Seed `json:"seed"`
-	Key     []byte     `json:"private_key"`
+	Version int         `json:"version"`
+	Issuer  string      `json:"issuer"`
+	Seed    *cache.Seed `json:"seed,omitempty"`
+	Key     []byte      `json:"private_key,omitempty"`
+	Given               // in the place of either
+
+	Policy   Policy    `json:"policy"`
+	CodeKeys []CodeKey `json:"code_keys"`
+
+	MaxStaleSeconds *int64 `json:"max_stale_s,omitempty"` // of version 1, which had no policy; absent: DefaultMaxStale
 }
 
-const secretVersion = 1
+const secretVersion = 2 // version 1 is read
 
-// LoadOrCreate reads the issuer's secret from path, or draws one and writes it there, mode 0600, durably.
-func LoadOrCreate(path, id string) (*Secret, error) {
-	s, err := load(path, id)
+// LoadOrCreate reads the issuer's secret from path, or makes one with that max_stale, in whole seconds, and all else by default.
+func LoadOrCreate(path, id string, maxStale time.Duration) (*Secret, error) {
+	s, err := Load(path, id)
 	if errors.Is(err, fs.ErrNotExist) {
-		return create(path, id)
+		p := DefaultPolicy()
+		p.MaxStaleSeconds = int64(maxStale / time.Second)
+		return Create(path, id, p, Given{})
+	}
+	return s, err
+}
+
+// Create makes an issuer: what is not given is drawn. The file at path is there, mode 0600, when it returns without an error.
+func Create(path, id string, p Policy, given Given) (*Secret, error) {
+	s := &Secret{ID: id, Seed: cache.NewSeed(), path: path, given: given}
+	var err error
+	if _, s.Key, err = ed25519.GenerateKey(nil); err != nil {
+		return nil, err
+	}
+	if err := given.read(&s.Seed, &s.Key); err != nil {
+		return nil, fmt.Errorf("make issuer %s: %w", id, err)
+	}
+	return s, s.settle(settings{p, followed(nil)})
+}
+
+// Load reads the issuer's secret from path. Its error is an fs.ErrNotExist when there is none.
+func Load(path, id string) (*Secret, error) {
+	s, err := load(path, id)
+	if err != nil && !errors.Is(err, errGiven) {
+		err = fmt.Errorf("%w; restore it from a backup, for edges hold its seed", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the secret of issuer %s from %s: %w; restore it from a backup, for edges hold its seed", id, path, err)
+		return nil, fmt.Errorf("read the secret of issuer %s from %s: %w", id, path, err)
 	}
 	return s, nil
 }
@@ -58,30 +161,47 @@ func load(path, id string) (*Secret, error) {
 	if err != nil {
 		return nil, err
 	}
-	var f secretFile
+	f := secretFile{Policy: DefaultPolicy()}
 	if err := json.Unmarshal(b, &f); err != nil {
 		return nil, err
 	}
 	switch {
-	case f.Version != secretVersion:
+	case f.Version < 1 || f.Version > secretVersion:
 		return nil, fmt.Errorf("its version is %d, this scanedge knows %d", f.Version, secretVersion)
 	case f.Issuer != id:
 		return nil, fmt.Errorf("it is that of issuer %q", f.Issuer)
-	case len(f.Key) != ed25519.SeedSize:
+	case f.SeedFile == "" && f.Seed == nil:
+		return nil, errors.New("it has no seed")
+	case f.KeyFile == "" && len(f.Key) != ed25519.SeedSize:
 		return nil, fmt.Errorf("its private_key has %d bytes, not %d", len(f.Key), ed25519.SeedSize)
 	}
-	return &Secret{ID: id, Seed: f.Seed, Key: ed25519.NewKeyFromSeed(f.Key)}, nil
-}
-
-func create(path, id string) (*Secret, error) {
-	_, key, err := ed25519.GenerateKey(nil)
-	if err != nil {
+	if f.MaxStaleSeconds != nil {
+		f.Policy.MaxStaleSeconds = *f.MaxStaleSeconds
+	}
+	if err := f.Policy.Check(); err != nil {
 		return nil, err
 	}
-	s := &Secret{ID: id, Seed: cache.NewSeed(), Key: key}
-	f := secretFile{Version: secretVersion, Issuer: id, Seed: s.Seed, Key: key.Seed()}
-	if err := durable.WriteJSON(path, f); err != nil {
-		return nil, fmt.Errorf("write the secret of issuer %s: %w", id, err)
+	s := &Secret{ID: id, path: path, given: f.Given}
+	if f.Seed != nil {
+		s.Seed = *f.Seed
 	}
-	return s, nil
+	if len(f.Key) == ed25519.SeedSize {
+		s.Key = ed25519.NewKeyFromSeed(f.Key)
+	}
+	s.terms.Store(&settings{f.Policy, f.CodeKeys})
+	return s, f.Given.read(&s.Seed, &s.Key)
+}
+
+func (s *Secret) write(t settings) error {
+	f := secretFile{Version: secretVersion, Issuer: s.ID, Given: s.given, Policy: t.policy, CodeKeys: t.codeKeys}
+	if s.given.SeedFile == "" {
+		f.Seed = &s.Seed
+	}
+	if s.given.KeyFile == "" {
+		f.Key = s.Key.Seed()
+	}
+	if err := durable.WriteJSON(s.path, f); err != nil {
+		return fmt.Errorf("write the secret of issuer %s: %w", s.ID, err)
+	}
+	return nil
 }

@@ -6,16 +6,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSecretIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "demo-a.json")
-	a, err := LoadOrCreate(path, "demo-a")
+	a, err := LoadOrCreate(path, "demo-a", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := LoadOrCreate(path, "demo-a")
-	if err != nil || b.Seed != a.Seed || !b.Key.Equal(a.Key) {
+	b, err := LoadOrCreate(path, "demo-a", 2*time.Hour)
+	if err != nil || b.Policy() != a.Policy() || b.Policy().MaxStaleSeconds != 3600 || b.Seed != a.Seed || !b.Key.Equal(a.Key) {
 		t.Errorf("the second start has other secrets: %v", err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -26,33 +27,123 @@ func TestSecretIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pub Public
-	if err := json.Unmarshal(text, &pub); err != nil || pub.Seed != a.Seed || !pub.Key.Equal(a.Key.Public()) {
+	if err := json.Unmarshal(text, &pub); err != nil || pub.Seed != a.Seed || !pub.Key.Equal(a.Key.Public()) || !pub.Plain {
 		t.Errorf("%s: %v", text, err)
+	}
+}
+
+// What is settled later holds for the next start too, and what can't be written does not hold at all.
+func TestPolicyIsKept(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "a.json")
+	s, err := LoadOrCreate(path, "a", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Policy{MaxStaleSeconds: 7, SnapshotEverySeconds: 9, MaxChange: MaxChange{Bad: 0.5, All: 1, Floor: 3}}
+	if err := s.Settle(want, true); err != nil {
+		t.Fatal(err)
+	}
+	check := func() {
+		t.Helper()
+		if again, err := Load(path, "a"); err != nil || again.Policy() != want || again.Seed != s.Seed || !again.Key.Equal(s.Key) ||
+			len(again.CodeKeys()) != 2 || again.CodeKeys()[0] != 2 || again.CodeKeys()[1] != 1 {
+			t.Errorf("after a start: %+v, %v", again, err)
+		}
+	}
+	check()
+	if pub := s.Public(); pub.MaxStaleSeconds != 7 || pub.Plain {
+		t.Errorf("edges are told %+v", pub)
+	}
+	if err := os.Rename(dir, dir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Settle(DefaultPolicy(), true); err == nil || s.Policy() != want {
+		t.Errorf("a policy that was not written: %v, %+v", err, s.Policy())
+	}
+	if err := os.Rename(dir+"-away", dir); err != nil {
+		t.Fatal(err)
+	}
+	check()
+}
+
+// Code keys count up; the newest and the one before are known.
+func TestCodeKeys(t *testing.T) {
+	s, err := Create(filepath.Join(t.TempDir(), "a.json"), "a", DefaultPolicy(), Given{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := s.terms.Load().codeKeys[0]
+	for range 2 {
+		if err := s.Settle(s.Policy(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ids := s.CodeKeys(); len(ids) != 2 || ids[0] != 3 || ids[1] != 2 {
+		t.Errorf("%v", ids)
+	}
+	for _, k := range s.terms.Load().codeKeys {
+		if len(k.Key) != codeKeySize || string(k.Key) == string(first.Key) {
+			t.Errorf("key %d is short or the first one", k.ID)
+		}
 	}
 }
 
 func TestSecretRefusals(t *testing.T) {
 	dir := t.TempDir()
-	good := `{"version":1,"issuer":"a","seed":"000102030405060708090a0b0c0d0e0f","private_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}`
+	one := `{"version":1,"issuer":"a","seed":"000102030405060708090a0b0c0d0e0f","private_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","max_stale_s":7}`
+	two := `{"version":2,"issuer":"a","seed":"000102030405060708090a0b0c0d0e0f","private_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",` +
+		`"policy":{"max_stale_s":7,"plain":true,"snapshot_every_s":0,"max_change":{"bad":0.05,"all":0.2,"floor":1000}},"code_keys":[]}`
 	for name, c := range map[string]struct{ from, to, want string }{
 		"good":       {"", "", ""},
-		"newer":      {`"version":1`, `"version":2`, "version is 2"},
+		"newer":      {`"version":`, `"version":1`, "this scanedge knows 2"},
+		"older":      {`"version":`, `"version":-`, "this scanedge knows 2"},
 		"another's":  {`"issuer":"a"`, `"issuer":"b"`, `issuer "b"`},
 		"short seed": {`0e0f"`, `0e"`, "32 hex digits"},
-		"short key":  {`AAAA=`, `=`, ""},
+		"no seed":    {`"seed"`, `"sead"`, "it has no seed"},
+		"short key":  {`AAAA=`, `=`, "restore it from a backup"},
+		"no key":     {`"private_key"`, `"key"`, "private_key has 0 bytes"},
 		"no JSON":    {`{`, ``, "restore it from a backup"},
+		"cut":        {`"max_stale_s":7`, `"max_stale_s`, "restore it from a backup"},
+		"no policy":  {`"max_stale_s":7`, `"max_stale_s":-7`, "max_stale_s is -7"},
 	} {
-		path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
-		if err := os.WriteFile(path, []byte(strings.Replace(good, c.from, c.to, 1)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		_, err := LoadOrCreate(path, "a")
-		if name == "good" {
-			if err != nil {
-				t.Errorf("good: %v", err)
+		for version, good := range []string{one, two} {
+			path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+			body := strings.Replace(good, c.from, c.to, 1)
+			if name == "cut" {
+				body = body[:strings.Index(body, c.to)+len(c.to)]
 			}
-		} else if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
+			if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := LoadOrCreate(path, "a", time.Hour)
+			if name == "good" {
+				if p := DefaultPolicy(); err != nil || s.Policy().MaxStaleSeconds != 7 || !s.Policy().Plain || s.Policy().MaxChange != p.MaxChange {
+					t.Errorf("good, version %d: %v", version+1, err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s, version %d: %v", name, version+1, err)
+			}
+		}
+	}
+}
+
+func TestWhatNoPolicyCanBe(t *testing.T) {
+	for want, spoil := range map[string]func(*Policy){
+		"":                 func(*Policy) {},
+		"max_stale_s":      func(p *Policy) { p.MaxStaleSeconds = maxPeriod + 1 },
+		"snapshot_every_s": func(p *Policy) { p.SnapshotEverySeconds = -1 },
+		"shares":           func(p *Policy) { p.MaxChange.Bad = 1.01 },
+		"0 to 1":           func(p *Policy) { p.MaxChange.All = -0.1 },
+		"floor":            func(p *Policy) { p.MaxChange.Floor = -1 },
+	} {
+		p := DefaultPolicy()
+		spoil(&p)
+		if err := p.Check(); (want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
 		}
 	}
 }

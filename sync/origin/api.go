@@ -11,21 +11,46 @@ import (
 	"github.com/scanedge/scanedge/sync/access"
 )
 
-// API returns the handler for pushers and edges.
+// API returns the handler for pushers, edges and operators.
 func (o *Origin) API() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/v1/issuers/{issuer}/deltas", o.servePush)
-	mux.HandleFunc("/v1/bootstrap", o.serveBootstrap)
+	mux.HandleFunc("/v1/issuers/{issuer}/deltas", only("POST", o.servePush))
+	mux.HandleFunc("/v1/issuers/{issuer}/pushes/{key}", only("GET, HEAD", o.servePushed))
+	mux.HandleFunc("/v1/issuers/{issuer}/records", only("GET, HEAD", o.serveRecords))
+	mux.HandleFunc("/v1/issuers/{issuer}/snapshot", o.forEdges(only("GET, HEAD", o.serveOffer)))
+	mux.HandleFunc("/v1/issuers/{issuer}/snapshots/{id}", o.forEdges(o.snapshots.ServeHTTP))
+	mux.HandleFunc("/v1/issuers/{issuer}/log", o.forEdges(only("GET, HEAD", o.serveLog)))
+	mux.HandleFunc("/v1/peers", o.forEdges(only("PUT", o.servePeer)))
+	mux.HandleFunc("/v1/control", o.forEdges(only("GET, HEAD", o.serveControl)))
+	mux.HandleFunc("/v1/join", only("POST", o.serveJoin))
+	mux.HandleFunc("/v1/edges/self/renew", o.forEdges(only("POST", o.serveRenew)))
+	o.forApproversOn(mux)
+	o.forOperatorsOn(mux)
 	mux.HandleFunc("/", notFound)
 	return asWritten(mux)
 }
 
-// Admin returns the handler for operators: GET /v1/issuers with the admin token.
+// Admin returns the handler for operators alone, who may be kept to a listener of their own.
 func (o *Origin) Admin() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/v1/issuers", o.serveIssuers)
+	o.forApproversOn(mux)
+	o.forOperatorsOn(mux)
 	mux.HandleFunc("/", notFound)
 	return asWritten(mux)
+}
+
+// forOperatorsOn adds what takes the admin token.
+func (o *Origin) forOperatorsOn(mux *http.ServeMux) {
+	mux.HandleFunc("/v1/issuers", o.forOperators(only("GET, HEAD", o.serveIssuers)))
+	mux.HandleFunc("/v1/issuers/{issuer}", o.forOperators(o.serveIssuer))
+	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}", o.forOperators(only("GET, HEAD", o.serveSubject)))
+	mux.HandleFunc("/v1/issuers/{issuer}/rollback", o.forOperators(only("POST", o.serveRollback)))
+	mux.HandleFunc("/v1/backup", o.forOperators(only("GET, HEAD", o.serveBackup)))
+	mux.HandleFunc("/v1/tokens", o.forOperators(o.serveTokens))
+	mux.HandleFunc("/v1/tokens/{id}", o.forOperators(o.serveToken))
+	mux.HandleFunc("/v1/tokens/{id}/rotate", o.forOperators(o.serveRotate))
+	mux.HandleFunc("/v1/edges", o.forOperators(only("GET, HEAD", o.serveEdges)))
+	mux.HandleFunc("/v1/edges/{name}", o.forOperators(only("GET, HEAD, PUT, DELETE", o.serveEdge)))
 }
 
 // asWritten keeps mux from redirecting a path with "//" or ".." to the one that it takes for meant: a push goes where its sender
@@ -44,73 +69,46 @@ func notFound(rw http.ResponseWriter, req *http.Request) {
 	scanedge.NewProblem(scanedge.NotFound, req.URL.Path).Write(rw)
 }
 
-// serveBootstrap tells an edge all it needs. The answer holds the issuers' seeds: it goes to callers on this machine, and to
-// those that bring the edge token.
-func (o *Origin) serveBootstrap(rw http.ResponseWriter, req *http.Request) {
-	if !onlyGet(rw, req) {
-		return
-	}
-	if _, known := o.edges.Name(bearer(req)); !known && !fromLoopback(req) {
-		scanedge.NewProblem(scanedge.NoToken,
-			"an edge on another machine needs the edge_token of the origin's tokens.json: start it with --edge-token").Write(rw)
-		return
-	}
-	b := access.Bootstrap{
-		Version:     access.BootstrapVersion,
-		Log:         access.LogAddress{URL: "nats://" + reachable(o.log.Addr(), req.Host), Token: o.tokens.Log},
-		ScannerKeys: o.scanners,
-	}
-	for _, w := range o.sorted() {
-		b.Issuers = append(b.Issuers, w.secret.Public())
-	}
-	writeJSON(rw, b)
-}
-
-// reachable is the log's address as the caller can use it: a log that listens on every address is found where the origin was.
-func reachable(addr, host string) string {
-	h, port, err := net.SplitHostPort(addr)
-	if ip := net.ParseIP(h); err != nil || ip == nil || !ip.IsUnspecified() {
-		return addr
-	}
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return net.JoinHostPort(host, port)
-}
-
 func fromLoopback(req *http.Request) bool {
 	host, _, err := net.SplitHostPort(req.RemoteAddr)
 	ip := net.ParseIP(host)
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// IssuerState is what an operator sees of an issuer.
-type IssuerState struct {
-	Issuer string `json:"issuer"`
-	Offset uint64 `json:"offset"` // of the last batch
-	Count  int    `json:"count"`  // subjects in the table
-	Digest string `json:"digest"`
+func (o *Origin) forOperators(h http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, req *http.Request) {
+		if _, ok := o.access.Check(access.Admin, bearer(req)); !ok {
+			scanedge.NewProblem(scanedge.NoToken, "send the admin token as Authorization: Bearer …").Write(rw)
+			return
+		}
+		h(rw, req)
+	}
 }
 
-// serveIssuers lists the issuers. Beside a running push the numbers of one issuer may be of different moments.
-func (o *Origin) serveIssuers(rw http.ResponseWriter, req *http.Request) {
-	if !onlyGet(rw, req) {
-		return
+// issuer returns the writer of the issuer that a request names.
+func (o *Origin) issuer(req *http.Request) (*writer, *scanedge.Problem) {
+	id := req.PathValue("issuer")
+	if w := o.writer(id); w != nil {
+		return w, nil
 	}
-	if _, ok := o.operators.Name(bearer(req)); !ok {
-		scanedge.NewProblem(scanedge.NoToken, "send the admin token as Authorization: Bearer …").Write(rw)
-		return
+	return nil, scanedge.NewProblem(scanedge.UnknownIssuer, fmt.Sprintf("this origin has no issuer %q", id))
+}
+
+// only is h for the methods that are allowed, with ", " between them.
+func only(allowed string, h http.HandlerFunc) http.HandlerFunc {
+	return func(rw http.ResponseWriter, req *http.Request) {
+		if !slices.Contains(strings.Split(allowed, ", "), req.Method) {
+			rw.Header().Set("Allow", allowed)
+			scanedge.NewProblem(scanedge.MethodNotAllowed, "").Write(rw)
+			return
+		}
+		h(rw, req)
 	}
-	var list struct {
-		Issuers []IssuerState `json:"issuers"`
-	}
-	for _, w := range o.sorted() {
-		list.Issuers = append(list.Issuers, IssuerState{w.secret.ID, w.offset.Load(), w.table.Len(), w.table.Digest().String()})
-	}
-	writeJSON(rw, list)
 }
 
 func (o *Origin) sorted() []*writer {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
 	all := make([]*writer, 0, len(o.writers))
 	for _, w := range o.writers {
 		all = append(all, w)
@@ -121,17 +119,8 @@ func (o *Origin) sorted() []*writer {
 
 // count counts a push by its outcome. A made-up issuer must not make a new series.
 func (o *Origin) count(issuer, outcome string) {
-	if o.writers[issuer] == nil {
+	if o.writer(issuer) == nil {
 		issuer = ""
 	}
 	o.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_pushes_total{issuer=%q,outcome=%q}", issuer, outcome)).Inc()
-}
-
-func onlyGet(rw http.ResponseWriter, req *http.Request) bool {
-	if req.Method == http.MethodGet || req.Method == http.MethodHead {
-		return true
-	}
-	rw.Header().Set("Allow", "GET, HEAD")
-	scanedge.NewProblem(scanedge.MethodNotAllowed, "").Write(rw)
-	return false
 }

@@ -3,56 +3,103 @@
 //
 //   - origin.go: [Origin], from an open folder to a stop
 //   - writer.go: one goroutine an issuer appends to the log and applies to the table, in one order
+//   - group.go: which pushes are stored together, and what each is told
+//   - keys.go: which pushes were before, so that a retry is told from a new one
 //   - push.go: a push over HTTP: text in, one batch or one refusal out
-//   - api.go: the other endpoints: bootstrap for edges, issuers for operators
+//   - bulk.go: how much memory pushes may take that are read and held at once
+//   - changes.go: what a push changes, counted; limit.go: how much it may; preview.go: a push that is only counted
+//   - held.go, held_file.go, held_api.go: pushes that change too much, until somebody approves them
+//   - target.go: the whole table made another one; replace.go: by a file; rollback.go: by what held at an offset
+//   - subject.go: a subject's record and who pushed it
+//   - pushers.go, caller.go: whose token a request bears, and what it may
+//   - ingest.go: its body to keyed deltas: decompression, parsing, keys
+//   - records.go: the log's records as they are stored, for who checks them
+//   - disk.go: what is done when the log's disk is full
+//   - snapshots.go: from what a start rebuilds its tables; snapshots in the background, and the log trimmed behind them
+//   - api.go: the endpoints; snapshots for edges
+//   - follow.go: the log as edges follow it; tail.go: its newest records, for them; control.go: what they must know beside it
+//   - tokens.go, issuers.go: for operators: who may, and what is settled for an issuer
+//   - backup.go: what it takes to restore the origin, sent while pushes go on; backup_tar.go: how it is sent;
+//     backup_receive.go: written to a folder; backup_verify.go: read again; restore.go: made an origin's folder
+//   - edges.go: edges enrolled, joined, known by their certificates, and revoked
+//   - peers.go: which edges have which snapshot
 //
 // Data flows one way: push -> validate (push.go) -> order, sign, store (writer.go) -> table -> beat. A push is acknowledged
-// once the log has it on disk; what was acknowledged is there after any kill. The table is rebuilt from the log at each
-// start, so no state lies beside the log that could deviate from it.
+// once the log has it on disk; what was acknowledged is there after any kill. The table is rebuilt at each start from the newest
+// snapshot and the log after it. A snapshot says in its own file where in the log it was begun, with the hash of the record there:
+// so the two can't deviate unseen, and an origin that finds less than it acknowledged does not start.
 package origin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/deltalog"
 	"github.com/scanedge/scanedge/sync/issuer"
+	"github.com/scanedge/scanedge/sync/snapshot"
 )
 
 // Config is what an Origin is made from.
 type Config struct {
-	Dir       string   // holds the log, the issuers' secrets and the tokens
-	LogListen string   // HOST:PORT on which edges follow the log; port 0 picks one
-	Issuers   []string // ids; each is made at its first start
-	Logger    *slog.Logger
-	Metrics   *metrics.Set
+	Dir      string // holds the log, the issuers' secrets and snapshots, and the tokens
+	Log      *Elsewhere
+	Issuers  []string      // ids; each is made at its first start
+	MaxStale time.Duration // of issuers that are made; 0: edges refuse as soon as they may not vouch
+	Logger   *slog.Logger
+	Metrics  *metrics.Set
+
+	EdgesAt string   // URL of the TLS listener, as edges are told it: https://HOST:PORT
+	Hosts   []string // that the origin's own certificate names, besides the loopback
+
+	SnapshotEvery time.Duration // the age at which a snapshot is replaced, if anything changed; 0: only when the log has grown
+}
+
+// Elsewhere is where the log is, if it is not in this process.
+type Elsewhere struct {
+	URL      string // see [deltalog.ConnectTo]
+	Replicas int    // on how many servers each log is kept
 }
 
 // Origin is a running origin. Its handlers are safe for concurrent use.
 type Origin struct {
 	cfg    Config
-	tokens access.Tokens
+	access *access.Store // who may
+	tokens access.Tokens // those of the first start, as far as tokens.json still shows them
 
-	pushers, operators, edges, scanners access.Set // the tokens by the door that they open
+	enrolled enrolment
 
-	log     *deltalog.Server
-	conn    *deltalog.Conn
-	writers map[string]*writer // by issuer; not changed once open
-	ready   atomic.Bool
-	broken  chan error // receives once, when the log takes no more
+	log       *deltalog.Server // nil if it is elsewhere
+	conn      *deltalog.Conn
+	disk      *disk
+	places    *places // for large pushes
+	snapshots *snapshot.Server
+	readers   *semaphore.Weighted // room for edges that read logs, in bytes
+	peers     peers
+	searching chan struct{} // holds one for each look-up that reads a log
+	thinking  chan struct{} // holds one while a second table is in memory
+	ready     atomic.Bool
+	broken    chan error // receives once, when the log takes no more
 
-	stop context.CancelFunc
-	wg   sync.WaitGroup // the writers
+	adding  sync.Mutex         // held while an issuer is added, and to close
+	mu      sync.RWMutex       // guards
+	writers map[string]*writer // by issuer; only ever added to
+
+	running context.Context // ends with stop: that of the writers
+	stop    context.CancelFunc
+	streams context.Context // ends with cut: that of answers without an end
+	cut     context.CancelFunc
+	wg      sync.WaitGroup // the writers, keepSnapshots, and the keeping of tokens
 }
 
 // Open reads the folder, starts the log, rebuilds the tables and starts the writers. The folder must be this process's alone.
@@ -62,13 +109,18 @@ func Open(ctx context.Context, cfg Config) (*Origin, error) {
 			return nil, fmt.Errorf("open issuer %q: %w", id, err)
 		}
 	}
-	tokens, err := access.LoadOrCreate(filepath.Join(cfg.Dir, "tokens.json"))
+	store, tokens, err := access.Open(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	o := &Origin{cfg: cfg, tokens: tokens, writers: map[string]*writer{}, broken: make(chan error, 1)}
-	o.pushers, o.operators = access.SetOf("push", tokens.Push), access.SetOf("admin", tokens.Admin)
-	o.edges, o.scanners = access.SetOf("edge", tokens.Edge), access.SetOf("scanner", tokens.Scanner)
+	o := &Origin{
+		cfg: cfg, access: store, tokens: tokens, places: newPlaces(cfg.Metrics), snapshots: snapshot.NewServer(transfers),
+		writers: map[string]*writer{}, broken: make(chan error, 1), readers: semaphore.NewWeighted(readersRoom),
+		searching: make(chan struct{}, searches), thinking: make(chan struct{}, 1),
+	}
+	o.running, o.stop = context.WithCancel(context.WithoutCancel(ctx))
+	o.streams, o.cut = context.WithCancel(context.Background())
+	o.wg.Go(func() { o.access.Keep(o.running, cfg.Logger) })
 	if err := o.open(ctx); err != nil {
 		o.Close()
 		return nil, err
@@ -77,37 +129,94 @@ func Open(ctx context.Context, cfg Config) (*Origin, error) {
 }
 
 func (o *Origin) open(ctx context.Context) (err error) {
-	logDir := filepath.Join(o.cfg.Dir, "log")
-	secrets := filepath.Join(o.cfg.Dir, "issuers")
-	if err := errors.Join(os.MkdirAll(logDir, 0o700), os.MkdirAll(secrets, 0o700)); err != nil {
-		return fmt.Errorf("open data folder: %w", err)
+	for _, dir := range []string{"log", "issuers", "snapshots"} {
+		if err := os.MkdirAll(filepath.Join(o.cfg.Dir, dir), 0o700); err != nil {
+			return fmt.Errorf("open data folder: %w", err)
+		}
 	}
-	o.log, err = deltalog.StartServer(deltalog.ServerConfig{
-		Dir: logDir, Listen: o.cfg.LogListen, OriginToken: o.tokens.Admin, EdgeToken: o.tokens.Log, Logger: o.cfg.Logger,
-	})
-	if err != nil {
+	if err := o.openEnrolment(); err != nil {
 		return err
 	}
-	if o.conn, err = o.log.Connect(); err != nil {
+	if err := o.connect(ctx); err != nil {
 		return err
 	}
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	o.stop = stop
 	for _, id := range o.cfg.Issuers {
-		secret, err := issuer.LoadOrCreate(filepath.Join(secrets, id+".json"), id)
-		if err != nil {
+		if _, err := o.add(ctx, id, o.cfg.MaxStale); err != nil {
 			return err
 		}
-		w, err := openWriter(ctx, o.conn, secret, o.cfg.Logger.With("issuer", id), o.cfg.Metrics)
-		if err != nil {
-			return err
-		}
-		w.broken = o.fail
-		o.writers[id] = w
-		o.wg.Go(func() { w.run(run) })
 	}
+	o.wg.Go(func() { o.keepSnapshots(o.running) })
 	o.ready.Store(true)
 	return nil
+}
+
+// connect connects to the log, which it starts if it is to be in this process.
+func (o *Origin) connect(ctx context.Context) (err error) {
+	if at := o.cfg.Log; at != nil {
+		if o.conn, err = deltalog.ConnectTo(ctx, at.URL, o.cfg.Logger); err != nil {
+			return err
+		}
+		o.conn.Replicas = at.Replicas
+		o.disk = &disk{name: "the disks of its NATS servers", logger: o.cfg.Logger}
+		return nil
+	}
+	dir := filepath.Join(o.cfg.Dir, "log")
+	o.log, err = deltalog.StartServer(deltalog.ServerConfig{Dir: dir, Logger: o.cfg.Logger})
+	if err == nil {
+		o.conn, err = o.log.Connect()
+	}
+	o.disk = &disk{server: o.log, name: "the disk of " + dir, logger: o.cfg.Logger}
+	return err
+}
+
+// add opens an issuer, made if there is none, and starts its writer. Its caller holds adding, or is the only one yet.
+func (o *Origin) add(ctx context.Context, id string, maxStale time.Duration) (*writer, error) {
+	secret, err := issuer.LoadOrCreate(o.issuerFile(id), id, maxStale)
+	if err != nil {
+		return nil, err
+	}
+	return o.begin(ctx, secret)
+}
+
+func (o *Origin) issuerFile(id string) string { return filepath.Join(o.cfg.Dir, "issuers", id+".json") }
+
+// begin opens the log and the table of an issuer and starts its writer. Its caller holds adding, or is the only one yet.
+func (o *Origin) begin(ctx context.Context, secret *issuer.Secret) (*writer, error) {
+	id := secret.ID
+	store, err := snapshot.Open(filepath.Join(o.cfg.Dir, "snapshots", id), secret.Public())
+	if err != nil {
+		return nil, err
+	}
+	restored, err := readMark(o.cfg.Dir, id)
+	if err != nil {
+		return nil, err
+	}
+	w, err := openWriter(ctx, o.conn, secret, store, restored, o.disk, o.cfg.Logger.With("issuer", id), o.cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	if err := dropMark(o.cfg.Dir, id); err != nil { // it would have a log that was lost later pass for whole
+		return nil, err
+	}
+	if w.held, err = openHeld(filepath.Join(o.cfg.Dir, "held", id), w.logger); err != nil {
+		return nil, err
+	}
+	o.cfg.Metrics.NewGauge(fmt.Sprintf("scanedge_held_pushes{issuer=%q}", id), func() float64 { return float64(len(w.held.all())) })
+	w.broken = o.fail
+	w.snapshots = newSnapshots(w, store, o.snapshots, o.cfg.SnapshotEvery, o.cfg.Metrics)
+	o.mu.Lock()
+	o.writers[id] = w
+	o.mu.Unlock()
+	o.wg.Go(func() { w.run(o.running) })
+	o.access.Changed()
+	return w, nil
+}
+
+// writer returns an issuer's, nil if there is no such issuer.
+func (o *Origin) writer(issuer string) *writer {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.writers[issuer]
 }
 
 // Ready reports whether pushes are taken.
@@ -126,15 +235,18 @@ func (o *Origin) fail(err error) {
 // Broken receives why the log takes no more. The process is to end then, and to be started again.
 func (o *Origin) Broken() <-chan error { return o.broken }
 
-// LogAddr is where edges follow the log, HOST:PORT.
-func (o *Origin) LogAddr() string { return o.log.Addr() }
+// EndStreams ends the answers that have no end of their own, and lets none begin; all else goes on. A server that waits for the
+// requests under way calls it first.
+func (o *Origin) EndStreams() { o.cut() }
 
 // Close stops the writers, after the pushes that they hold, and then the log.
 func (o *Origin) Close() {
+	o.adding.Lock()
+	defer o.adding.Unlock()
 	o.ready.Store(false)
-	if o.stop != nil {
-		o.stop()
-	}
+	o.EndStreams()
+	o.cut()
+	o.stop()
 	o.wg.Wait()
 	if o.conn != nil {
 		o.conn.Close()

@@ -18,8 +18,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/scanedge/scanedge"
-	"github.com/scanedge/scanedge/cache"
-	"github.com/scanedge/scanedge/sync/access"
+	"github.com/scanedge/scanedge/sync/delta"
+	"github.com/scanedge/scanedge/sync/issuer"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func open(t *testing.T, dir string, issuers ...string) *Origin {
 	t.Helper()
 	o, err := Open(t.Context(), Config{
-		Dir: dir, LogListen: "127.0.0.1:0", Issuers: issuers, Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
+		Dir: dir, Issuers: issuers, Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +100,8 @@ func TestPushesAreThereAfterARestart(t *testing.T) {
 	o.Close()
 	o = open(t, dir, "demo-a", "demo-b")
 	check(o)
-	if w := o.writers["demo-a"]; w.table.Digest() != digest || w.at != at {
-		t.Errorf("rebuilt with digest %s at %s, was %s at %s", w.table.Digest(), w.at, digest, at)
+	if w := o.writers["demo-a"]; w.table.Digest() != digest || w.at.Offset <= at.Offset || w.epoch != 2 {
+		t.Errorf("rebuilt with digest %s at %s in epoch %d, was %s at %s in epoch 1", w.table.Digest(), w.at, w.epoch, digest, at)
 	}
 	third := pushOK(t, o, "demo-a", "subject,status\nx,green\n")
 	if third.Offset <= second.Offset || o.word("demo-a", "x") != "green" {
@@ -213,30 +213,51 @@ func TestAnAppendThatFailedButHappened(t *testing.T) {
 	w := o.writers["demo-a"]
 	pushOK(t, o, "demo-a", "subject,status\nx,green\n")
 	stopWriter(o) // from here on this test is the writer
-	p := func(record string) *push {
-		deltas, problem := readDeltas(w, strings.NewReader(record), http.Header{})
-		if problem != nil {
-			t.Fatal(problem)
+	two := func(status string) *chain {
+		c := w.chain()
+		for _, subject := range []string{"x", "y"} {
+			p := pushOf(t, w, delta.Info{Key: status + subject}, "subject,status\n"+subject+","+status+"\n")
+			c.add(issuer.Batch, p.record, p)
 		}
-		return &push{pusher: "push", deltas: deltas}
+		return c
 	}
 
-	happened := p("subject,status\nx,red\n")
-	record, hash := w.batch(happened)
-	if err := w.log.Append(t.Context(), w.last, record); err != nil {
+	happened := two("red")
+	if err := w.log.AppendGroup(t.Context(), w.last, happened.records); err != nil {
 		t.Fatal(err)
 	}
-	offset, err := w.settle(fmt.Errorf("the answer was lost"), hash)
-	if err != nil || offset != w.at.Offset || o.word("demo-a", "x") != "red" {
-		t.Errorf("failed but stored: offset %d, %v; x is %s", offset, err, o.word("demo-a", "x"))
+	landed, err := w.settle(fmt.Errorf("the answer was lost"), happened.links)
+	if err != nil || landed != 2 || w.at != happened.at || o.word("demo-a", "x") != "red" || o.word("demo-a", "y") != "red" {
+		t.Errorf("failed but stored: at %s of %s, %v; x is %s", w.at, happened.at, err, o.word("demo-a", "x"))
 	}
-	_, hash = w.batch(p("subject,status\nx,yellow\n"))
-	if _, err := w.settle(fmt.Errorf("never sent"), hash); err == nil || o.word("demo-a", "x") != "red" {
+	if k, ok := w.past.find("redx"); !ok || k.offset != happened.links[0].at.Offset {
+		t.Errorf("its key: %+v, %v", k, ok)
+	}
+	never := two("yellow")
+	if landed, err := w.settle(fmt.Errorf("never sent"), never.links); err == nil || landed != 0 || o.word("demo-a", "x") != "red" {
 		t.Errorf("failed and not stored: %v; x is %s", err, o.word("demo-a", "x"))
 	}
-	if _, err := w.append(p("subject,status\nx,void\n")); err != nil || o.word("demo-a", "x") != "void" {
-		t.Errorf("the next push: %v; x is %s", err, o.word("demo-a", "x"))
+	if _, ok := w.past.find("yellowx"); ok {
+		t.Error("its key is known")
 	}
+	p := pushOf(t, w, delta.Info{}, "subject,status\nx,void\n")
+	w.commit([]*push{p})
+	if out := <-p.done; out.err != nil || o.word("demo-a", "x") != "void" {
+		t.Errorf("the next push: %v; x is %s", out.err, o.word("demo-a", "x"))
+	}
+}
+
+func pushOf(t *testing.T, w *writer, info delta.Info, body string) *push {
+	t.Helper()
+	deltas, problem := readDeltas(w, strings.NewReader(body), http.Header{}, anyNumber)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	p, err := newPush(w, info, deltas, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 func stopWriter(o *Origin) {
@@ -266,8 +287,7 @@ func TestAPushMayWaitForItsTurn(t *testing.T) {
 	go func() {
 		time.Sleep(3 * slowBody)
 		p := <-w.pushes
-		offset, err := w.append(p)
-		p.done <- outcome{offset, err}
+		w.commit([]*push{p})
 	}()
 	req, err := http.NewRequest(http.MethodPost, s.URL+"/v1/issuers/demo-a/deltas", strings.NewReader("subject,status\nx,red\n"))
 	if err != nil {
@@ -284,12 +304,20 @@ func TestAPushMayWaitForItsTurn(t *testing.T) {
 	}
 }
 
-// After two misses in a row the origin is not ready any more and says that its process is to end; one miss is forgiven.
+// When the log took nothing for a while the origin is not ready any more and says that its process is to end; one miss is forgiven.
 func TestALogThatTakesNoMoreEndsTheOrigin(t *testing.T) {
 	o := open(t, t.TempDir(), "demo-a")
 	stopWriter(o)
+	defer func(d time.Duration) { missesFor = d }(missesFor)
 	w, full := o.writers["demo-a"], fmt.Errorf("disk full")
 	w.took(full)
+	w.took(nil)
+	w.took(full)
+	w.took(full)
+	if !o.Ready() || len(o.Broken()) != 0 {
+		t.Error("given up after misses of a moment")
+	}
+	missesFor = 0
 	w.took(nil)
 	w.took(full)
 	if !o.Ready() || len(o.Broken()) != 0 {
@@ -313,52 +341,13 @@ func TestALogOfAnotherKeyIsRefused(t *testing.T) {
 	o.Close()
 	open(t, other, "demo-a").Close()
 	copyFile(t, other+"/issuers/demo-a.json", dir+"/issuers/demo-a.json")
-	o, err := Open(t.Context(), Config{Dir: dir, LogListen: "127.0.0.1:0", Issuers: []string{"demo-a"},
+	o, err := Open(t.Context(), Config{Dir: dir, Issuers: []string{"demo-a"},
 		Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet()})
 	if err == nil {
 		o.Close()
 	}
 	if err == nil || !strings.Contains(err.Error(), "signature") {
 		t.Errorf("opened: %v", err)
-	}
-}
-
-func TestBootstrapIsForEdges(t *testing.T) {
-	o := open(t, t.TempDir(), "demo-b", "demo-a")
-	get := func(remote, token string) *httptest.ResponseRecorder {
-		req := httptest.NewRequest(http.MethodGet, "/v1/bootstrap", nil)
-		req.RemoteAddr = remote
-		req.Header.Set("Authorization", "Bearer "+token)
-		rec := httptest.NewRecorder()
-		o.API().ServeHTTP(rec, req)
-		return rec
-	}
-	for _, rec := range []*httptest.ResponseRecorder{get("127.0.0.1:9", ""), get("[::1]:9", ""), get("192.0.2.7:9", o.tokens.Edge)} {
-		var b access.Bootstrap
-		if err := json.Unmarshal(rec.Body.Bytes(), &b); err != nil || rec.Code != 200 || len(b.Issuers) != 2 || b.Issuers[0].ID != "demo-a" ||
-			b.Log.URL != "nats://"+o.LogAddr() || b.Issuers[0].Seed == (cache.Seed{}) {
-			t.Errorf("%d %s", rec.Code, rec.Body)
-		}
-		if strings.Contains(rec.Body.String(), o.tokens.Scanner) || strings.Contains(rec.Body.String(), o.tokens.Push) {
-			t.Error("an edge is told a token in plain text")
-		}
-	}
-	for _, rec := range []*httptest.ResponseRecorder{get("192.0.2.7:9", ""), get("192.0.2.7:9", o.tokens.Push), get("nonsense", "")} {
-		if rec.Code != http.StatusUnauthorized || strings.Contains(rec.Body.String(), "seed") {
-			t.Errorf("%d %s", rec.Code, rec.Body)
-		}
-	}
-}
-
-func TestReachable(t *testing.T) {
-	for _, c := range []struct{ addr, host, want string }{
-		{"127.0.0.1:7020", "origin.example:7000", "127.0.0.1:7020"},
-		{"0.0.0.0:7020", "origin.example:7000", "origin.example:7020"},
-		{"[::]:7020", "origin.example", "origin.example:7020"},
-	} {
-		if got := reachable(c.addr, c.host); got != c.want {
-			t.Errorf("%v: %s", c, got)
-		}
 	}
 }
 
@@ -376,7 +365,7 @@ func TestIssuersForOperators(t *testing.T) {
 		t.Errorf("with a push token: %d", rec.Code)
 	}
 	rec := get(o.tokens.Admin)
-	want := fmt.Sprintf(`{"issuers":[{"issuer":"demo-a","offset":%d,"count":2,"digest":"%s"}]}`,
+	want := fmt.Sprintf(`{"issuers":[{"issuer":"demo-a","offset":%d,"count":2,"digest":"%s","counts":{"green":1,"red":1,"void":0,"yellow":0}}]}`,
 		o.writers["demo-a"].offset.Load(), o.writers["demo-a"].table.Digest())
 	if rec.Code != 200 || strings.TrimSpace(rec.Body.String()) != want {
 		t.Errorf("%d %s, want %s", rec.Code, rec.Body, want)
@@ -389,7 +378,7 @@ func TestOtherPathsAndMethods(t *testing.T) {
 		method, path string
 		status       int
 	}{
-		{"GET", "/v1/issuers/demo-a/deltas", 405}, {"PUT", "/v1/bootstrap", 405}, {"GET", "/", 404}, {"POST", "/v1/issuers", 404},
+		{"GET", "/v1/issuers/demo-a/deltas", 405}, {"GET", "/v1/bootstrap", 404}, {"GET", "/", 404}, {"POST", "/v1/nothing", 404},
 	} {
 		rec := httptest.NewRecorder()
 		o.API().ServeHTTP(rec, httptest.NewRequest(c.method, c.path, nil))

@@ -1,117 +1,125 @@
 package replica
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/scanedge/scanedge/sync/access"
-	"github.com/scanedge/scanedge/sync/deltalog"
 	"github.com/scanedge/scanedge/sync/issuer"
+	"github.com/scanedge/scanedge/sync/snapshot"
 )
 
-// Config is what Keep works from. The functions are called from several goroutines, those of one issuer from one.
+// Config is what a Keeper works from. The functions are called from several goroutines, Publish for one issuer from one at a time;
+// they must not call back.
 type Config struct {
-	Origin  string                    // base URL
-	Token   string                    // edge token; may be empty on the origin's machine
-	Learned func(access.Bootstrap)    // called with each bootstrap, before its replicas run
-	Publish func(issuer.Public, View) // called when an issuer's table is at a new offset or agreed with a beat
+	Origin  string       // base URL
+	Client  *http.Client // asks the origin as this edge; see [Keeper]
+	Sources *http.Client // fetches snapshots as this edge, from the origin and from other edges
+	Issuers []string     // those to hold; empty: all that the origin has
+	Dir     string       // the data folder: holds snapshots/ISSUER and set-aside
+
+	MemoryLimit   int64         // bytes that all tables may take together; 0: as much as there is
+	SnapshotEvery time.Duration // between two tables kept for the next start
+	ScrubEvery    time.Duration // in which all of a table is read again
+	PeerURL       string        // where [Keeper.Peers] is served, for the origin to tell others; empty: nowhere
+
+	Learned func(access.Control)      // called with what the origin says first and whenever it says something new
+	Publish func(issuer.Public, View) // called when an issuer's table is at a new offset, agreed with a beat or became suspect
 	Logger  *slog.Logger
 	Metrics *metrics.Set
 }
 
-// Keep keeps an edge's replicas until ctx ends. It waits for an origin that is not there, and asks it anew when the log falls
-// silent, for the log may have moved.
-func Keep(ctx context.Context, cfg Config) {
-	k := keeper{Config: cfg, replicas: map[string]*Replica{}}
+func (c *Config) snapshots(issuer string) string { return filepath.Join(c.Dir, "snapshots", issuer) }
+
+// transfers is how many other edges this one feeds at once.
+const transfers = 4
+
+// Keeper keeps an edge's replicas. Its clients must have no Timeout and speak HTTP/1.1: each stream has a connection of its own, so that
+// one that leads nowhere is given up with its stream, where requests that share one would go on to use it. Its methods are safe for concurrent use; Run is called once.
+type Keeper struct {
+	cfg    Config
+	origin *origin
+	memory *memory
+	peers  *snapshot.Server
+	offers chan struct{} // of one place: peers offers something new
+
+	mu       sync.Mutex // guards replicas, which Run alone changes
+	replicas map[string]*Replica
+
+	// Run's own.
+	known     access.Control       // what the origin said last
+	following map[string]following // by issuer
+}
+
+// New returns a Keeper that does nothing yet.
+func New(cfg Config) *Keeper {
+	return &Keeper{
+		cfg:       cfg,
+		origin:    &origin{url: cfg.Origin, client: cfg.Client},
+		memory:    &memory{limit: cfg.MemoryLimit, users: map[*Replica]struct{}{}},
+		peers:     snapshot.NewServer(transfers),
+		offers:    make(chan struct{}, 1),
+		replicas:  map[string]*Replica{},
+		following: map[string]following{},
+	}
+}
+
+// Run keeps the replicas until ctx ends. It waits for an origin that is not there.
+func (k *Keeper) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { k.announce(ctx) })
 	pause := backoff{}
 	for ctx.Err() == nil {
-		b, err := Fetch(ctx, cfg.Origin, cfg.Token)
-		if err == nil {
-			pause.reset()
-			cfg.Learned(b)
-			err = k.session(ctx, b)
-		}
+		err := k.learn(ctx, pause.reset)
 		if ctx.Err() == nil {
-			cfg.Logger.Warn("waiting for the origin", "err", err)
-			pause.wait(ctx)
+			k.cfg.Logger.Warn("waiting for the origin", "err", err)
+			pause.wait(ctx, pauseAgain)
 		}
 	}
-}
-
-type keeper struct {
-	Config
-	replicas map[string]*Replica
-}
-
-// session runs the replicas on one connection to the log until it falls silent.
-func (k *keeper) session(ctx context.Context, b access.Bootstrap) error {
-	conn, err := deltalog.Dial(b.Log.URL, b.Log.Token, k.Logger)
-	if err != nil {
-		return err
+	for _, f := range k.following {
+		f.stop()
 	}
-	defer conn.Close()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var wg sync.WaitGroup
-	for _, pub := range b.Issuers {
-		r := k.replica(pub)
-		wg.Go(func() { cancel(r.keep(ctx, conn.Log(pub.ID))) })
+	for _, r := range k.replicas {
+		r.close()
 	}
 	wg.Wait()
-	return context.Cause(ctx)
+	k.origin.client.CloseIdleConnections()
+	k.cfg.Sources.CloseIdleConnections()
 }
 
-// replica is the one that goes on from where it was, or a new one if the issuer is new or has other keys.
-func (k *keeper) replica(pub issuer.Public) *Replica {
-	r := k.replicas[pub.ID]
-	if r == nil || r.issuer.Seed != pub.Seed || !bytes.Equal(r.issuer.Key, pub.Key) {
-		if r != nil {
-			k.Logger.Error("the issuer has other keys than before; its table is built anew", "issuer", pub.ID)
-		}
-		r = New(pub, func(v View) { k.Publish(pub, v) }, k.Logger.With("issuer", pub.ID), k.Metrics)
-		k.replicas[pub.ID] = r
-	}
-	return r
+// wants reports whether this edge is to hold an issuer.
+func (k *Keeper) wants(id string) bool {
+	return len(k.cfg.Issuers) == 0 || slices.Contains(k.cfg.Issuers, id)
 }
 
-// keep runs a replica again and again: what is wrong with one issuer's log does not disturb the others. It returns when the
-// log is silent or ctx ends.
-func (r *Replica) keep(ctx context.Context, log *deltalog.Log) error {
-	pause := backoff{}
-	for {
-		before := r.at
-		err := r.Run(ctx, log)
-		if ctx.Err() != nil || errors.Is(err, deltalog.ErrSilent) {
-			return err
-		}
-		if r.at != before {
-			pause.reset()
-		}
-		r.logger.Warn("not following the log; trying again", "err", err)
-		pause.wait(ctx)
+// replica is the one that goes on from where it was, or a new one if the issuer is new or has other keys. old is the one that it
+// replaces, which nobody follows any more.
+func (k *Keeper) replica(ctx context.Context, pub issuer.Public) (*Replica, error) {
+	old := k.replicas[pub.ID]
+	if old != nil && old.sameKeys(pub) {
+		old.update(pub)
+		return old, nil
 	}
-}
-
-// backoff doubles from 100 ms to 2 s.
-type backoff struct{ next time.Duration }
-
-const (
-	backoffFirst = 100 * time.Millisecond
-	backoffMost  = 2 * time.Second
-)
-
-func (b *backoff) reset() { b.next = 0 }
-
-func (b *backoff) wait(ctx context.Context) {
-	b.next = min(max(2*b.next, backoffFirst), backoffMost)
-	select {
-	case <-time.After(b.next):
-	case <-ctx.Done():
+	if old != nil {
+		k.cfg.Logger.Error("the issuer has other keys than before; its table is built anew", "issuer", pub.ID)
+		old.disown("the issuer has other keys now")
+		old.close()
 	}
+	r, err := newReplica(pub, k)
+	if err != nil {
+		return nil, err
+	}
+	r.start(ctx)
+	k.mu.Lock()
+	k.replicas[pub.ID] = r
+	k.mu.Unlock()
+	k.gauges(pub.ID)
+	return r, nil
 }

@@ -1,142 +1,353 @@
-// Package replica keeps an edge's table of an issuer equal to the origin's, and knows how far it can be believed.
+// Package replica keeps an edge's tables equal to the origin's, and knows how far they can be believed.
 //
-//   - keep.go: [Keep], all replicas of an edge, from the first call to the origin on
-//   - bootstrap.go: [Fetch], that call: by it an edge learns all but the origin's address
-//   - replica.go: [Replica], one issuer's table, fed from its log
+//   - keep.go: [Keeper], all replicas of an edge; control.go: what the origin says that there is to hold
+//   - ask.go: what an edge asks the origin; stream.go: one issuer's log, as long as the origin sends it
+//   - replica.go: [Replica], one issuer's table: found, followed, shown
+//   - track.go: one table on its way along the log: check, apply, compare, as a function of record and table alone
+//   - decide.go: what follows an error, likewise
+//   - load.go: where a table comes from; memory.go: whether there is room for a second one
+//   - own.go: tables kept for the next start; scrub.go: their memory read again; aside.go: records that can't be applied
+//   - peers.go: snapshots offered to other edges
+//   - report.go: what is known of a replica, for people
 //
 // Data flows one way: log -> check -> apply -> compare with a beat -> publish. Each batch must follow the one before by its
-// hash; live, each must carry the issuer's signature; while catching up the chain is enough, for the first signature after it
-// speaks for all that came before. A beat must name the table's very count and digest. A table is published first when it has
-// caught up and such a beat agreed.
+// hash. At the log's end each must carry the issuer's signature; far from it the chain is enough, for each beat's signature, or the
+// first at the end, speaks for all that came before. A beat must name the table's very count and digests.
 //
-// A replica that finds a gap, a fork, a forged record or a digest that disagrees stops, says so, and builds its table anew
-// from the log, while what it published before goes on growing older.
+// # Invariants
+//
+//   - a table is published first when it was exact, all that the log held was applied, and a beat made since agreed
+//   - a table's age begins when the beat was made that it agreed with: a first one since the log was asked for its end came at once,
+//     or within the second in which it was due, and later ones were made as long after it as the issuer signed. So beats that are
+//     read late make no table younger; ages are differences of monotonic times
+//   - a record that is refused changes nothing; a table whose last records nobody signed is thrown away with them
+//   - a table that is known to be wrong, or is being replaced in place, is published as suspect before anything else is done about it
+//   - a table is thrown away only when another one has agreed, unless there is no memory for two
+//
+// # Where a table comes from
+//
+// The own table on disk, which this edge kept; the newest snapshot on disk that the issuer signed; the one that the origin offers,
+// fetched from peers or from it; and where it offers none, the log from its start. What turns out to be of no use is dropped on
+// the way.
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/scanedge/scanedge/cache"
-	"github.com/scanedge/scanedge/sync/delta"
-	"github.com/scanedge/scanedge/sync/deltalog"
 	"github.com/scanedge/scanedge/sync/issuer"
+	"github.com/scanedge/scanedge/sync/snapshot"
 )
+
+// visibleBounds are those of the times from push to visible, in seconds: from one machine to a line that is broken.
+var visibleBounds = []float64{.001, .002, .003, .005, .0075, .01, .02, .05, .1, .25, .5, 1, 5, 30}
 
 // View is what a replica publishes: a table and what is known of it. It is a value; the table in it goes on changing.
 type View struct {
-	Table  *cache.Table
-	Offset uint64    // the table holds every batch up to here
-	Beat   time.Time // when the replica last agreed with a beat, by this machine's clock
+	Table   *cache.Table
+	Offset  uint64    // the table holds every batch up to here
+	Beat    time.Time // when the last beat was made that it agreed with; it has a monotonic reading
+	Suspect bool      // it is known to be wrong, or is being replaced under its readers: nobody may vouch for it
 }
 
-// Replica follows one issuer. Run is for one goroutine at a time.
+// Replica follows one issuer.
 type Replica struct {
-	issuer  issuer.Public
-	publish func(View) // called by Run after each batch and each beat, from the first beat that agreed on
-	logger  *slog.Logger
-	applied *metrics.Counter
+	pub    issuer.Public // its keys do not change; MaxStaleSeconds is that of shown
+	cfg    *Config
+	store  *snapshot.Store
+	origin *origin
+	memory *memory
+	peers  *snapshot.Server
+	offers chan<- struct{} // see Keeper
+	logger *slog.Logger
 
-	// Run's own.
-	table    *cache.Table
-	at       issuer.Position
-	caughtUp bool      // the table holds all that the log held when the replica began, and a signature has vouched for it
-	beat     time.Time // zero until a beat agreed with this table
+	end   context.CancelFunc
+	aside sync.WaitGroup // what is done beside following the log
+
+	// The goroutine's that follows the log.
+	newest mark // the last beat that agreed, with whatever table
+	floor  uint64
+	strict bool
+	pauses map[*backoffRange]*backoff
+
+	mu      sync.Mutex    // guards what follows, and who publishes
+	policy  issuer.Public // as the origin told it last
+	next    *track        // is followed; nil: to be found. What is in it is the following goroutine's alone
+	shown   *track        // is published; nil: none yet
+	view    View          // as it was published last
+	doubt   string        // why the table that is shown is not to be believed
+	agreed  time.Time     // when it agreed first
+	why     string        // what keeps the replica from following; for people
+	offset  uint64        // where next is
+	loading int64         // bytes of a table that is being read
+	kept    kept
+	scrubs  scrubs
+	stop    context.CancelCauseFunc // ends the following of the log, until it is begun again
+
+	applied *metrics.Counter
+	delay   *metrics.PrometheusHistogram // of live batches: from when the origin began to write one until scans see it, by both clocks
 }
 
-// New returns a replica of an issuer with nothing in it yet.
-func New(pub issuer.Public, publish func(View), logger *slog.Logger, set *metrics.Set) *Replica {
-	return &Replica{
-		issuer: pub, publish: publish, logger: logger, table: new(cache.Table),
-		applied: set.GetOrCreateCounter(fmt.Sprintf("scanedge_deltas_applied_total{issuer=%q}", pub.ID)),
+func newReplica(pub issuer.Public, k *Keeper) (*Replica, error) {
+	store, err := snapshot.Open(k.cfg.snapshots(pub.ID), pub)
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{
+		pub: pub, policy: pub, cfg: &k.cfg, store: store, origin: k.origin, memory: k.memory, peers: k.peers, offers: k.offers,
+		logger: k.cfg.Logger.With("issuer", pub.ID), pauses: map[*backoffRange]*backoff{},
+		applied: k.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_deltas_applied_total{issuer=%q}", pub.ID)),
+		delay:   k.cfg.Metrics.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("scanedge_visible_after_seconds{issuer=%q}", pub.ID), visibleBounds),
+	}
+	r.offerNewest()
+	return r, nil
+}
+
+// start begins what a replica does beside following the log, until close.
+func (r *Replica) start(ctx context.Context) {
+	ctx, r.end = context.WithCancel(ctx)
+	r.memory.add(r)
+	r.aside.Go(func() { r.scrub(ctx) })
+	r.aside.Go(func() { r.keepOwn(ctx) })
+}
+
+// close ends that. What the replica published last stays published.
+func (r *Replica) close() {
+	r.end()
+	r.aside.Wait()
+	r.memory.remove(r)
+}
+
+func (r *Replica) sameKeys(pub issuer.Public) bool {
+	return r.pub.Seed == pub.Seed && bytes.Equal(r.pub.Key, pub.Key)
+}
+
+// keep follows the log until ctx ends. What is wrong with one issuer's log or table does not disturb the others.
+func (r *Replica) keep(ctx context.Context) {
+	for ctx.Err() == nil {
+		k, err := r.found(ctx)
+		if err != nil {
+			r.say("no table yet: " + err.Error())
+			r.logger.Warn("no table to follow the log with; trying again", "err", err)
+			if errors.Is(err, errLoad) {
+				r.wait(ctx, step{pause: pauseAnew})
+			} else {
+				r.wait(ctx, step{pause: pauseOffer})
+			}
+			continue
+		}
+		if err = r.follow(ctx, k); ctx.Err() == nil {
+			r.after(ctx, k, err)
+		}
 	}
 }
 
-// ErrDiverged is the error of a table that is not what the origin's beat says.
-var ErrDiverged = errors.New("the table differs from the origin's")
-
-// Run follows the log until ctx ends or the log can't be followed; it always returns an error, and may be called again.
-func (r *Replica) Run(ctx context.Context, log *deltalog.Log) error {
-	err := log.Follow(ctx, r.at.Offset, r.take)
-	if broken(err) {
-		r.logger.Error("this replica stops here and builds its table anew from the log", "offset", r.at.Offset, "err", err)
-		r.table, r.at, r.caughtUp, r.beat = new(cache.Table), issuer.Position{}, false, time.Time{}
+// follow follows the log with k until something is wrong.
+func (r *Replica) follow(ctx context.Context, k *track) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r.mu.Lock()
+	r.stop = stop
+	doubt := r.doubt
+	doubted := doubt != "" && r.shown == k
+	r.mu.Unlock()
+	if doubted {
+		return &scrubError{errors.New(doubt)}
+	}
+	asked := time.Now()
+	err := r.origin.follow(ctx, r.pub.ID, k.seq, func(last uint64) { k.asks(last, asked) }, func(e entry) error { return r.take(k, e) })
+	if cause := (*scrubError)(nil); errors.As(context.Cause(ctx), &cause) {
+		return cause
 	}
 	return err
 }
 
-// broken reports whether err means that going on from here could never be right.
-func broken(err error) bool {
-	return errors.Is(err, issuer.ErrChain) || errors.Is(err, issuer.ErrSignature) ||
-		errors.Is(err, ErrDiverged) || errors.Is(err, deltalog.ErrRewound)
-}
-
-// take checks and applies one record of the log.
-func (r *Replica) take(e deltalog.Entry) error {
-	head, body, hash, err := issuer.Open(e.Record)
+// take takes one record of the log. One that makes the program panic is set aside and stops this issuer alone.
+func (r *Replica) take(k *track, e entry) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{value: p, stack: debug.Stack(), record: e}
+		}
+		if err != nil {
+			err = fmt.Errorf("sequence %d: %w", e.Seq, err)
+			if k.decide(err).doubt {
+				r.suspect(k.table, err.Error())
+			}
+		}
+	}()
+	added, at := k.added, k.at
+	agreed, err := k.take(e, r.pub, &r.newest, time.Now())
+	r.applied.Add(k.added - added)
 	if err == nil {
-		err = head.Follows(r.at, r.issuer.ID, e.Seq)
+		r.pause(pauseAgain).reset()
+		r.pause(pauseRefused).reset()
 	}
-	vouches := r.caughtUp || e.CaughtUp
-	if err == nil && vouches {
-		err = issuer.Verify(e.Record, hash, r.issuer.Key)
+	r.took(k, agreed)
+	if e.CaughtUp && e.Seq > k.last && k.at != at {
+		r.delay.Update(time.Since(k.wrote).Seconds())
 	}
-	if err == nil {
-		err = r.apply(head, body, hash, vouches)
-	}
-	if err != nil {
-		return fmt.Errorf("sequence %d: %w", e.Seq, err)
-	}
-	if vouches {
-		r.arrive()
-	}
-	return nil
+	return err
 }
 
-func (r *Replica) apply(head issuer.Head, body []byte, hash issuer.Hash, live bool) error {
-	if head.Kind == issuer.Beat {
-		return r.compare(body, live)
+// took publishes where k is now, if it is the one that is shown or has come to be.
+func (r *Replica) took(k *track, agreed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offset = k.at.Offset
+	if agreed && r.shown != k {
+		r.show(k)
 	}
-	batch, err := delta.ParseBatch(body)
-	if err != nil {
-		return err
+	if agreed && r.doubt == "" {
+		r.why = ""
 	}
-	batch.Apply(r.table)
-	r.at = issuer.Position{Offset: head.Offset, Hash: hash}
-	r.applied.Add(batch.Len())
-	return nil
+	if r.shown == k {
+		r.publish(View{Table: k.table, Offset: k.at.Offset, Beat: k.beat, Suspect: r.doubt != ""})
+	}
 }
 
-// compare holds the table to a beat. One that was read while catching up proves the same but says nothing of now.
-func (r *Replica) compare(body []byte, live bool) error {
-	want, err := delta.ParseBeat(body)
-	if err != nil {
-		return err
-	}
-	if have := delta.BeatOf(r.table); have != want {
-		return fmt.Errorf("%w at %s: %d subjects with digest %s, not %d with %s",
-			ErrDiverged, r.at, have.Count, have.Digest, want.Count, want.Digest)
-	}
-	if !live {
-		return nil
-	}
-	if r.beat.IsZero() {
-		debug.FreeOSMemory() // catching up leaves garbage as large as the table; nobody is served yet who could notice
-		r.logger.Info("caught up, and the origin's beat agrees", "offset", r.at.Offset, "subjects", r.table.Len())
-	}
-	r.beat = time.Now()
-	return nil
+// show makes k the table that is published, in the place of the one before.
+func (r *Replica) show(k *track) {
+	r.shown, r.doubt, r.agreed = k, "", k.beat
+	r.scrubs = scrubs{table: k.table, began: time.Now()}
+	r.logger.Info("caught up, and the origin's beat agrees", "offset", k.at.Offset, "subjects", k.table.Len(), "from", k.source)
+	go debug.FreeOSMemory() // catching up leaves garbage, and the table before lies where the collector does not see how large it is
 }
 
-func (r *Replica) arrive() {
-	r.caughtUp = true
-	if !r.beat.IsZero() {
-		r.publish(View{r.table, r.at.Offset, r.beat})
+// publish is for who holds mu.
+func (r *Replica) publish(v View) {
+	r.view = v
+	r.cfg.Publish(r.policy, v)
+}
+
+// suspect publishes at once that a table is not to be believed, if it is shown.
+func (r *Replica) suspect(table *cache.Table, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.shown == nil || r.shown.table != table {
+		return
+	}
+	r.doubt, r.why = why, why
+	v := r.view
+	v.Suspect = true
+	r.publish(v)
+}
+
+// disown makes whatever is shown suspect.
+func (r *Replica) disown(why string) {
+	if r.shown != nil { // nobody follows, so nobody changes it
+		r.suspect(r.shown.table, why)
+	}
+}
+
+// update takes over what may change of an issuer while its keys stay.
+func (r *Replica) update(pub issuer.Public) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if reflect.DeepEqual(r.policy, pub) {
+		return
+	}
+	r.policy = pub
+	if r.shown != nil {
+		r.publish(r.view)
+	}
+}
+
+// after does what is to be done after k could not be followed.
+func (r *Replica) after(ctx context.Context, k *track, err error) {
+	s := k.decide(err)
+	r.count(s, err, k)
+	if s.back {
+		k.seq = k.at.Offset
+	}
+	if s.anew {
+		r.forget(k, s)
+	}
+	r.wait(ctx, s)
+}
+
+// count says loudly what is not as it should be.
+func (r *Replica) count(s step, err error, k *track) {
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		r.setAside(panicked)
+	}
+	if s.why == "" {
+		r.logger.Warn("not following the log; trying again", "err", err)
+		return
+	}
+	r.say(err.Error())
+	if s.anew {
+		r.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_rebuilds_total{issuer=%q,why=%q}", r.pub.ID, s.why)).Inc()
+		r.logger.Error("this table is given up and another one made", "why", s.why, "offset", k.at.Offset, "err", err)
+		return
+	}
+	r.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_refused_records_total{issuer=%q,why=%q}", r.pub.ID, s.why)).Inc()
+	r.logger.Error("a record was refused: the replica stops before it until it is gone, and its answers grow stale",
+		"why", s.why, "offset", k.at.Offset, "err", err)
+}
+
+// say keeps the sentence that explains why the table is not vouched for.
+func (r *Replica) say(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.why = why
+}
+
+// calm is how long a table must have agreed before the next one is made without a long pause.
+const calm = 2 * time.Minute
+
+// forget gives k up, and what on disk is of no use either.
+func (r *Replica) forget(k *track, s step) {
+	r.floor, r.strict = max(r.floor, s.floor), s.strict
+	if s.unfloor {
+		r.floor = 0
+	}
+	r.mu.Lock()
+	r.next = nil // first, for a table that is being kept is dropped by who keeps it
+	if r.shown == k && k.beat.Sub(r.agreed) > calm {
+		r.pause(pauseAnew).reset()
+	}
+	if s.drop {
+		r.kept = kept{}
+	}
+	if r.shown != k {
+		go debug.FreeOSMemory() // nobody will show it
+	}
+	r.mu.Unlock()
+	if !s.drop {
+		return
+	}
+	r.drop("the kept table", r.store.DropOwn)
+	if k.beat.IsZero() && k.drop != nil {
+		r.drop(k.source, k.drop)
+	}
+}
+
+func (r *Replica) drop(what string, drop func() error) {
+	if err := drop(); err != nil {
+		r.logger.Error("can't drop a table that is of no use; it is tried again at the next start", "what", what, "err", err)
+	}
+}
+
+func (r *Replica) pause(p *backoffRange) *backoff {
+	if r.pauses[p] == nil {
+		r.pauses[p] = new(backoff)
+	}
+	return r.pauses[p]
+}
+
+func (r *Replica) wait(ctx context.Context, s step) {
+	if s.pause != nil {
+		r.pause(s.pause).wait(ctx, s.pause)
 	}
 }
