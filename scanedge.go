@@ -52,4 +52,6 @@ type Delta struct {
 type Receipt struct {
 	Offset uint64 `json:"offset"` // an edge at this offset or past it shows the push
 	Count  int    `json:"count"`  // deltas in the push
+
+	Replayed bool `json:"-"` // the origin knew the push by its key, and this is the answer that it gave, or meant to give, before
 }

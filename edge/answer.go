@@ -13,10 +13,10 @@ import (
 var countedWords = []string{
 	"green", "yellow", "red", "void", cache.Lapsed,
 	string(scanedge.MalformedCode), string(scanedge.UnknownSubject), string(scanedge.IssuerNotHeld), string(scanedge.NotReady),
-	string(scanedge.NoKey),
+	string(scanedge.NoKey), string(scanedge.TooStale), string(scanedge.PlainCodesOff),
 }
 
-// verdict is a judged code. When problem is set nothing else is.
+// verdict is a judged code. A problem has no record; vouch is nil if no table was asked.
 type verdict struct {
 	problem scanedge.ProblemType
 	record  cache.Record
@@ -24,8 +24,12 @@ type verdict struct {
 	vouch   *Vouch
 }
 
-// word is what the verdict comes down to.
+// word is what the verdict comes down to at now, read after the table was. That a subject is not there is also a word of the
+// table's, and no better than its age.
 func (v *verdict) word(now time.Time) string {
+	if v.vouch != nil && v.vouch.tooStale(now) {
+		v.problem = scanedge.TooStale
+	}
 	if v.problem != "" {
 		return string(v.problem)
 	}
@@ -50,10 +54,9 @@ func (v *verdict) appendJSON(b []byte, word string, now time.Time) []byte {
 	}
 	b = append(b, `,"offset":`...)
 	b = strconv.AppendUint(b, v.vouch.Offset, 10)
-	age := v.vouch.ageMS(now)
 	b = append(b, `,"age_ms":`...)
-	b = strconv.AppendInt(b, age, 10)
-	if age > Lease.Milliseconds() {
+	b = strconv.AppendInt(b, v.vouch.ageMS(now), 10)
+	if v.vouch.stale(now) {
 		b = append(b, `,"stale":true`...)
 	}
 	return append(b, '}')
@@ -68,7 +71,9 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 		scanedge.NoKey:             "send a scanner key that this edge knows as Authorization: Bearer …",
 		scanedge.UnknownSubject:    "",
 		scanedge.IssuerNotHeld:     "",
+		scanedge.PlainCodesOff:     "a code that is issuer:subject proves nothing of its bearer; this issuer wants codes that do",
 		scanedge.NotReady:          "scan again in a moment, or at another edge",
+		scanedge.TooStale:          "this edge has not heard from the origin for longer than the issuer allows; scan at another edge",
 		scanedge.TooManyCodes:      fmt.Sprintf("at most %d lines in one request", maxCodes),
 		scanedge.TooLarge:          fmt.Sprintf("at most %d bytes in one request", maxBody),
 		scanedge.UnsupportedCoding: "send the codes as they are",

@@ -16,6 +16,8 @@ package edge
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -31,18 +33,23 @@ const Lease = 3 * time.Second
 // Vouch is what an edge can say of one issuer at a moment. It must not change once given to the Server, but for the table,
 // which its one writer goes on changing.
 type Vouch struct {
-	Seed   cache.Seed
-	Table  *cache.Table
-	Offset uint64    // the table holds every batch up to here
-	Beat   time.Time // when the table last agreed with the origin's beat
+	Seed     cache.Seed
+	Table    *cache.Table
+	Offset   uint64        // the table holds every batch up to here
+	Beat     time.Time     // when the beat was made that the table last agreed with; a monotonic reading, so that no clock can be set back
+	MaxStale time.Duration // the age past which nothing is answered; what is less than the lease means as soon as answers are stale
+	PlainOff bool          // plain codes are refused
+	Suspect  bool          // the table is known to be wrong or half made: its answers are stale whatever their age
 }
 
 // Server is the edge. All its methods are safe for concurrent use; the zero Server is not ready, use New.
 type Server struct {
-	held  atomic.Pointer[map[string]*held] // nil until Hold
-	keys  atomic.Pointer[func([]byte) bool]
-	words map[string]*metrics.Counter
-	set   *metrics.Set
+	held atomic.Pointer[map[string]*held] // nil until Hold
+
+	caughtUp atomic.Bool // each table of those held had, at one time
+	keys     atomic.Pointer[func([]byte) bool]
+	words    map[string]*metrics.Counter
+	set      *metrics.Set
 }
 
 // held is one issuer at this edge.
@@ -75,32 +82,49 @@ func (s *Server) Hold(issuers []string) {
 	s.held.Store(&now)
 }
 
+// Held returns the issuers that this edge answers for, in order.
+func (s *Server) Held() []string { return slices.Sorted(maps.Keys(s.holdings())) }
+
 // Publish puts v in the place of what the edge said of the issuer before. It does nothing for an issuer that is not held.
 func (s *Server) Publish(issuer string, v Vouch) {
-	if h := s.holdings()[issuer]; h != nil {
-		h.vouch.Store(&v)
+	all := s.holdings()
+	h := all[issuer]
+	if h == nil {
+		return
 	}
+	if h.vouch.Swap(&v) != nil || s.caughtUp.Load() {
+		return
+	}
+	for _, h := range all {
+		if h.vouch.Load() == nil {
+			return
+		}
+	}
+	s.caughtUp.Store(true)
 }
 
 // Admit sets who may scan: known is asked with the key of each request, which it must not keep.
 func (s *Server) Admit(known func(key []byte) bool) { s.keys.Store(&known) }
 
-// Unready says why this edge is not ready, or "" if it is: it holds issuers, and each table has caught up.
+// Unready says why this edge is not ready, or "" if it is: it holds issuers, each table has caught up, and none has become too stale
+// to be answered from. Once all have, an issuer that is added does not count until its table has: or a new issuer would take all edges
+// out of a load balancer at once.
 func (s *Server) Unready() string {
 	all := s.holdings()
 	if len(all) == 0 {
 		return "waiting for the origin to say what to hold"
 	}
-	var missing []string
-	for id, h := range all {
-		if h.vouch.Load() == nil {
-			missing = append(missing, id)
+	var why []string
+	for _, id := range slices.Sorted(maps.Keys(all)) {
+		if v := all[id].vouch.Load(); v == nil {
+			if !s.caughtUp.Load() {
+				why = append(why, "not caught up: "+id)
+			}
+		} else if now := time.Now(); v.tooStale(now) {
+			why = append(why, fmt.Sprintf("too stale: %s, whose table last agreed with the origin %v ago", id, now.Sub(v.Beat).Round(time.Second)))
 		}
 	}
-	if len(missing) == 0 {
-		return ""
-	}
-	return "not caught up: " + strings.Join(missing, ", ")
+	return strings.Join(why, "; ")
 }
 
 func (s *Server) holdings() map[string]*held {
@@ -123,7 +147,21 @@ func (s *Server) gauges(h *held) {
 	gauge("scanedge_offset", func(v *Vouch) float64 { return float64(v.Offset) })
 	gauge("scanedge_subjects", func(v *Vouch) float64 { return float64(v.Table.Len()) })
 	gauge("scanedge_age_ms", func(v *Vouch) float64 { return float64(v.ageMS(time.Now())) })
+	gauge("scanedge_vouching", func(v *Vouch) float64 {
+		if v.stale(time.Now()) {
+			return 0
+		}
+		return 1
+	})
 }
 
 // ageMS is the vouch's age in milliseconds, by a clock that was read after the vouch was loaded.
 func (v *Vouch) ageMS(now time.Time) int64 { return max(0, now.Sub(v.Beat).Milliseconds()) }
+
+// stale reports whether the edge does not vouch for what the table says.
+func (v *Vouch) stale(now time.Time) bool { return v.Suspect || v.ageMS(now) > Lease.Milliseconds() }
+
+// tooStale reports whether the edge does not even say it.
+func (v *Vouch) tooStale(now time.Time) bool {
+	return v.stale(now) && v.ageMS(now) >= v.MaxStale.Milliseconds()
+}

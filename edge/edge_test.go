@@ -43,7 +43,7 @@ func admitting(issuers ...string) *Server {
 func serving(t *testing.T) *Server {
 	t.Helper()
 	s := admitting("demo-a", "demo-b")
-	v := Vouch{Seed: cache.NewSeed(), Table: new(cache.Table), Offset: 17, Beat: time.Now()}
+	v := Vouch{Seed: cache.NewSeed(), Table: new(cache.Table), Offset: 17, Beat: time.Now(), MaxStale: time.Hour}
 	put := func(subject string, st cache.Status, reason uint8, until time.Time) {
 		r, err := cache.NewRecord(st, reason, until)
 		if err != nil {
@@ -271,6 +271,10 @@ func TestReadyWhenAllTablesCaughtUp(t *testing.T) {
 	if why := s.Unready(); why != "" {
 		t.Errorf("held again, and unready: %q", why)
 	}
+	s.Hold([]string{"demo-a", "demo-b", "demo-c"}) // a new issuer must not take all edges out of service
+	if why := s.Unready(); why != "" {
+		t.Errorf("one more, and unready: %q", why)
+	}
 	s.Hold([]string{"demo-b"})
 	if res, out := ask(t, dial(t, s), "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != 404 || !strings.Contains(out, "issuer-not-held") {
 		t.Errorf("an issuer that is held no more: %s %s", res.Status, out)
@@ -279,13 +283,74 @@ func TestReadyWhenAllTablesCaughtUp(t *testing.T) {
 
 func TestAgeAndLease(t *testing.T) {
 	s := admitting("demo-a")
-	v := Vouch{Table: new(cache.Table), Beat: time.Now().Add(-10 * time.Second)}
+	v := Vouch{Table: new(cache.Table), Beat: time.Now().Add(-10 * time.Second), MaxStale: time.Hour}
 	v.Table.Put(v.Seed.Key([]byte("g")), 1<<24-1)
 	s.Publish("demo-a", v)
 	_, out := ask(t, dial(t, s), "GET /v1/scan/demo-a:g", "", auth)
 	var got scanedge.Verdict
 	if err := json.Unmarshal([]byte(out), &got); err != nil || *got.AgeMS < 10_000 || !got.Stale {
 		t.Errorf("ten seconds after the last beat: %s, %v", out, err)
+	}
+}
+
+// Old enough, a table is no longer answered from, not even that a subject is unknown; and how old that is the issuer says.
+func TestTooStale(t *testing.T) {
+	for name, c := range map[string]struct {
+		age, maxStale time.Duration
+		suspect       bool
+		stale, refuse bool
+	}{
+		"fresh":                           {0, time.Minute, false, false, false},
+		"fresh and strict":                {0, 0, false, false, false},
+		"past the lease":                  {4 * time.Second, time.Minute, false, true, false},
+		"past the lease and strict":       {4 * time.Second, 0, false, true, true},
+		"within the lease, past the rest": {2 * time.Second, time.Second, false, false, false},
+		"past both":                       {time.Minute + time.Second, time.Minute, false, true, true},
+		"suspect":                         {0, time.Minute, true, true, false},
+		"suspect and strict":              {0, 0, true, true, true},
+		"suspect for long":                {2 * time.Minute, time.Minute, true, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := admitting("demo-a")
+			v := Vouch{Table: new(cache.Table), Beat: time.Now().Add(-c.age), MaxStale: c.maxStale, Suspect: c.suspect}
+			v.Table.Put(v.Seed.Key([]byte("g")), 1<<24-1)
+			s.Publish("demo-a", v)
+			conn := dial(t, s)
+			wantStatus, wantUnknown, wantLine := 200, 404, `"status":"green"`
+			if c.refuse {
+				wantStatus, wantUnknown, wantLine = 503, 503, `{"error":"too-stale"}`
+			}
+			res, out := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth)
+			if res.StatusCode != wantStatus || c.refuse != (res.Header.Get("Retry-After") == "1") ||
+				!c.refuse && c.stale != strings.Contains(out, `"stale":true`) || c.refuse && !strings.Contains(out, `"too-stale"`) {
+				t.Errorf("a subject that is there: %s %s", res.Status, out)
+			}
+			if res, out := ask(t, conn, "GET /v1/scan/demo-a:none", "", auth); res.StatusCode != wantUnknown {
+				t.Errorf("a subject that is not there: %s %s", res.Status, out)
+			}
+			if _, out := ask(t, conn, "POST /v1/scan", "demo-a:g\ndemo-a:none", auth); !strings.HasPrefix(strings.ReplaceAll(out, `{"issuer":"demo-a",`, ""), wantLine) ||
+				c.refuse && strings.Count(out, "too-stale") != 2 {
+				t.Errorf("in a batch: %s", out)
+			}
+			if why := s.Unready(); c.refuse != strings.Contains(why, "too stale: demo-a") {
+				t.Errorf("unready: %q", why)
+			}
+			var text bytes.Buffer
+			s.set.WritePrometheus(&text)
+			if want := fmt.Sprintf(`scanedge_scans_total{word="too-stale"} %d`, map[bool]int{true: 4}[c.refuse]); !strings.Contains(text.String(), want) ||
+				strings.Contains(text.String(), `scanedge_vouching{issuer="demo-a"} 1`) == c.stale {
+				t.Errorf("metrics: %s", &text)
+			}
+		})
+	}
+}
+
+// What a wall clock says is of no account to an age: both ends of it are readings of the monotonic clock.
+func TestAgeIsNotOfTheWallClock(t *testing.T) {
+	v := Vouch{Beat: time.Now().Add(-time.Second)}
+	wall := time.Now().Add(time.Hour).Round(0) // no monotonic reading: as though the clock had been put forward
+	if v.stale(time.Now()) || !v.stale(wall) {
+		t.Errorf("stale: %v now, %v by the wall clock", v.stale(time.Now()), v.stale(wall))
 	}
 }
 
@@ -355,8 +420,10 @@ func request(code, accept string) *fasthttp.RequestCtx {
 
 func TestScanAllocatesNothing(t *testing.T) {
 	s := serving(t)
+	s.Hold([]string{"demo-a", "demo-b", "demo-d"})
+	s.Publish("demo-d", Vouch{Table: new(cache.Table), Beat: time.Now().Add(-time.Hour)})
 	for _, c := range []struct{ code, accept string }{
-		{"demo-a:r", "*/*"}, {"demo-a:%72", "text/plain"}, {"demo-a:none", "*/*"}, {"nocolon", "*/*"}, {"demo-c:x", ""}, {"demo-b:x", ""},
+		{"demo-d:x", ""}, {"demo-a:r", "*/*"}, {"demo-a:%72", "text/plain"}, {"demo-a:none", "*/*"}, {"nocolon", "*/*"}, {"demo-c:x", ""}, {"demo-b:x", ""},
 	} {
 		ctx := request(c.code, c.accept)
 		handle := func() {

@@ -74,9 +74,12 @@ func (s *Server) judge(code []byte) verdict {
 	if v == nil {
 		return verdict{problem: scanedge.NotReady}
 	}
+	if v.PlainOff {
+		return verdict{problem: scanedge.PlainCodesOff}
+	}
 	r, ok := v.Table.Lookup(v.Seed.Key(subject))
 	if !ok {
-		return verdict{problem: scanedge.UnknownSubject}
+		return verdict{problem: scanedge.UnknownSubject, held: h, vouch: v}
 	}
 	return verdict{record: r, held: h, vouch: v}
 }

@@ -39,7 +39,7 @@ func fail(ctx *fasthttp.RequestCtx, t scanedge.ProblemType) {
 	switch t {
 	case scanedge.NoKey:
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
-	case scanedge.NotReady:
+	case scanedge.NotReady, scanedge.TooStale:
 		ctx.Response.Header.Set("Retry-After", "1")
 	}
 	ctx.Response.AppendBody(problemBodies[t])
