@@ -47,7 +47,10 @@ type Result struct {
 // no visit is sent, and the result is invalid for that. When ctx is cancelled the day ends early and is invalid too. The error
 // is that of an edge whose address makes no sense.
 func Play(ctx context.Context, c Config) (*Result, error) {
-	push := scanedge.NewOrigin(c.Origin, c.PushToken).Push
+	origin := scanedge.NewOrigin(c.Origin, c.PushToken)
+	push := func(ctx context.Context, issuer string, deltas []scanedge.Delta) (scanedge.Receipt, error) {
+		return origin.Push(ctx, issuer, deltas)
+	}
 	canaries := NewCanaries(c.Seed, c.Population.Issuers, push, c.watchposts())
 	r, err := load.NewResult(c.Schedule), error(nil)
 	if canaries.Settle(ctx) {

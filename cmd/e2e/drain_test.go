@@ -4,19 +4,21 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // SIGTERM during a push: the push is finished and acknowledged, then the origin exits 0; a new push is not taken.
 func TestOriginDrains(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command(bin, "origin", "--dir", dir, "--issuers", "gz", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
-		"--nats-listen", "127.0.0.1:0")
+		"--tls-listen", "127.0.0.1:0")
 	cmd.Stderr = t.Output()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -36,9 +38,15 @@ func TestOriginDrains(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+tokens.Push)
+	// 100 Continue is what the origin says when it begins to read: a connection that it had not accepted yet would be cut off, rightly.
+	req.Header.Set("Expect", "100-continue")
+	underWay := make(chan struct{})
+	req = req.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: func() { close(underWay) }}))
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
 	answer := make(chan string, 1)
 	go func() {
-		res, err := http.DefaultClient.Do(req)
+		res, err := (&http.Client{Transport: transport}).Do(req)
 		if err != nil {
 			answer <- err.Error()
 			return
@@ -47,8 +55,13 @@ func TestOriginDrains(t *testing.T) {
 		b, _ := io.ReadAll(res.Body)
 		answer <- res.Status + " " + string(b)
 	}()
-	half := strings.Repeat("{\"subject\":\"a\",\"status\":\"red\"}\n", 10_000) // more than buffers hold: the origin is reading it
+	half := strings.Repeat("{\"subject\":\"a\",\"status\":\"red\"}\n", 10_000)
 	_, _ = io.WriteString(lines, half)
+	select {
+	case <-underWay:
+	case got := <-answer:
+		t.Fatalf("the push was answered before it was whole: %s", got)
+	}
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

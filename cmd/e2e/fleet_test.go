@@ -193,7 +193,7 @@ func TestProcessesThatDieComeBack(t *testing.T) {
 		return err == nil && up.OriginPID != before.OriginPID && up.Edges[1].PID != before.Edges[1].PID
 	})
 	after := f.Up()
-	if after.Origin != before.Origin || after.NATS != before.NATS || after.Edges[1].Scan != before.Edges[1].Scan {
+	if after.Origin != before.Origin || after.Edges[1].Scan != before.Edges[1].Scan {
 		t.Errorf("not on the old addresses: %+v, was %+v", after, before)
 	}
 	for _, e := range after.Edges {

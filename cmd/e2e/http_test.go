@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ import (
 	"time"
 
 	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/cmd/internal/fleet"
+	"github.com/scanedge/scanedge/sync/enrol"
 )
 
 // The HTTP contract is in testdata/http: exchanges, one after another, each begun by its request line.
@@ -43,7 +46,8 @@ import (
 //	~ scanedge_scans_total{word="red"} #     or some line of it. # is a number, * is anything
 //	< 404 unknown-subject                    instead of "< 200": a problem of that type, its members and headers as they must be
 //
-// Servers are edge1, edge2 and origin, lone, which is an edge whose origin is not there, and the same with -admin for their
+// Servers are edge1, edge2 and origin; origin-tls, which is the origin's TLS listener, and origin-edge, which is the same as edge2 asks
+// there; lone, which is an edge whose origin is not there, and the same with -admin for their
 // admin listeners. No answer to a scan or of the origin's API may be kept by a cache: that is checked of every one.
 type exchange struct {
 	place, server, request string
@@ -70,26 +74,62 @@ var byStatus = map[int][]string{
 }
 
 func TestHTTPContract(t *testing.T) {
-	f, _ := startFleet(t, 2000)
-	up, lone := f.Up(), startLoneEdge(t)
+	f, dir := startFleet(t, 2000)
+	identity := filepath.Join(dir, "edge-2", "identity")
+	up, lone := f.Up(), startLoneEdge(t, identity)
+	id, err := enrol.Load(identity)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := id.Client()
+	nobody.GetClientCertificate = nil
+	secure := map[string]*tls.Config{"origin-tls": nobody, "origin-edge": id.Client()}
 	addr := map[string]string{
 		"origin": up.Origin, "origin-admin": up.OriginAdmin, "lone": lone.Scan, "lone-admin": lone.Admin,
+		"origin-tls": up.OriginTLS, "origin-edge": up.OriginTLS,
 		"edge1": up.Edges[0].Scan, "edge1-admin": up.Edges[0].Admin, "edge2": up.Edges[1].Scan, "edge2-admin": up.Edges[1].Admin,
 	}
-	vars := map[string]string{"PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey, "ADMIN_TOKEN": up.AdminToken}
+	vars := map[string]string{"PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey, "ADMIN_TOKEN": up.AdminToken,
+		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String()}
+	vars["LIMITED_ID"], vars["LIMITED_TOKEN"] = makeToken(t, up, `{"kind":"push","name":"limited","issuers":["demo-a"],"rate":0.0001,"max_deltas":3}`)
+	vars["GONE_ID"], vars["GONE_TOKEN"] = makeToken(t, up, `{"kind":"push","name":"gone"}`)
 	for name, exchanges := range readExchanges(t, vars) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, e := range exchanges {
-				e.play(t, strings.TrimPrefix(addr[e.server], "http://"))
+				_, at, _ := strings.Cut(addr[e.server], "://")
+				e.play(t, at, secure[e.server])
 			}
 		})
 	}
 }
 
+// makeToken makes a token as the order says.
+func makeToken(t *testing.T, up fleet.Up, order string) (id, token string) {
+	t.Helper()
+	var made struct{ ID, Token string }
+	op := scanedge.NewOperator(up.Origin, up.AdminToken)
+	if err := op.Call(t.Context(), "make a token", http.MethodPost, "/v1/tokens", json.RawMessage(order), &made); err != nil {
+		t.Fatal(err)
+	}
+	return made.ID, made.Token
+}
+
 // notScripted are the problems that no exchange can provoke, each with the reason.
 var notScripted = map[scanedge.ProblemType]string{
 	scanedge.LogUnavailable: "the log must break; the tests of sync/origin break it",
+	scanedge.LogFull:        "a disk must be full; the tests of sync/origin fill one",
+	scanedge.Trimmed:        "the log must be trimmed, which takes hours; the tests of sync/origin trim it",
+	scanedge.Busy:           "transfers must be under way; the tests of sync/snapshot hold some",
+	scanedge.NeedsApproval:  "over 1,000 subjects must change; cli/changes.txt changes them",
+	scanedge.SameToken:      "a push must be held; cli/changes.txt has one held",
+	scanedge.TooManyHeld:    "64 pushes must be held; the tests of sync/origin hold them",
+	scanedge.TooFarBack:     "the log must be trimmed; the tests of sync/origin trim it",
+	scanedge.NotEnrolled:    "an edge must be revoked; the tests of sync/origin revoke one",
+	scanedge.TooStale:       "an origin must be away for long; the tests of edge say so",
+	scanedge.LastAdmin:      "no other may be made meanwhile; the tests of sync/origin and the command line ask for it",
+	scanedge.TooManyTokens:  "ten thousand must be made; the tests of sync/access have them",
+	scanedge.NotWritten:     "a disk must fail; the tests of sync/origin take it away",
 }
 
 func TestHTTPContractNamesEveryProblem(t *testing.T) {
@@ -195,10 +235,10 @@ func (e *exchange) add(line string) (err error) {
 }
 
 // play sends the request and compares the answer.
-func (e *exchange) play(t *testing.T, addr string) {
+func (e *exchange) play(t *testing.T, addr string, secure *tls.Config) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		resp, body, err := e.ask(addr)
+		resp, body, err := e.ask(addr, secure)
 		if err != nil {
 			t.Fatalf("%s: %v", e.place, err)
 		}
@@ -214,17 +254,20 @@ func (e *exchange) play(t *testing.T, addr string) {
 }
 
 // ask sends the request as it is written, with what HTTP can't do without, and reads the answer while it still sends.
-func (e *exchange) ask(addr string) (*http.Response, []byte, error) {
+func (e *exchange) ask(addr string, secure *tls.Config) (*http.Response, []byte, error) {
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer conn.Close()
+	if secure != nil {
+		conn = tls.Client(conn, secure)
+	}
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	body := e.payload()
 	head := append([]string{e.request + " HTTP/1.1", "Host: " + addr, "Connection: close"}, e.headers...)
 	framed := regexp.MustCompile(`(?mi)^(content-length|transfer-encoding):`).MatchString(strings.Join(head, "\n"))
-	if !framed && strings.HasPrefix(e.request, "POST") {
+	if !framed && (strings.HasPrefix(e.request, "POST") || strings.HasPrefix(e.request, "PUT")) {
 		head = append(head, fmt.Sprintf("Content-Length: %d", len(body)))
 	}
 	go func() { // what goes wrong here shows in the answer
@@ -305,12 +348,15 @@ func like(pattern string) func(string) bool {
 	return regexp.MustCompile("(?s)^" + pattern + "$").MatchString
 }
 
-// startLoneEdge starts an edge whose origin is not there and returns where its listeners are.
-func startLoneEdge(t *testing.T) (at struct{ Scan, Admin string }) {
+// startLoneEdge starts an edge, with the identity of another, whose origin is not there and returns where its listeners are.
+func startLoneEdge(t *testing.T, identity string) (at struct{ Scan, Admin string }) {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command(bin, "edge", "--origin", "http://127.0.0.1:1", "--dir", dir,
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	if err := os.CopyFS(filepath.Join(dir, "identity"), os.DirFS(identity)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(bin, "edge", "--origin", "https://127.0.0.1:1", "--dir", dir,
+		"--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

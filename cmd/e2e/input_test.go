@@ -58,7 +58,7 @@ func TestAFileOfAnotherTool(t *testing.T) {
 	if out, err := exec.Command("sh", "-c", `exec "$@" > "$0"`, file, awk.Path, awk.Args[1], awk.Args[2], awk.Args[3]).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	out, err := exec.Command(releaseBin, "push", "demo-b", file, "--up", filepath.Join(dir, "up.json"), "--json").CombinedOutput()
+	out, err := exec.Command(releaseBin, "push", "demo-b", file, "--up", filepath.Join(dir, "up.json"), "--state", t.TempDir(), "--json").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), fmt.Sprintf(`"count":%d`, inputRows)) {
 		t.Fatalf("%v: %s", err, out)
 	}

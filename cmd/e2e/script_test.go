@@ -12,11 +12,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/sync/enrol"
 )
 
 // TestCommandLine runs the scripts of testdata/cli beside one fleet, whose addresses and tokens they find in their environment.
@@ -35,7 +39,9 @@ func TestCommandLine(t *testing.T) {
 	vars := map[string]string{
 		"PATH": filepath.Dir(bin) + string(os.PathListSeparator) + os.Getenv("PATH"), "PUBLIC": publicFolder(t),
 		"UP": f.Path(), "FLEET": dir, "ORIGIN": up.Origin, "EDGE": up.Edges[1].Scan,
-		"PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey,
+		"SNAPSHOT": snapshotFile(t), "PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey, "ADMIN_TOKEN": up.AdminToken,
+		"ORIGIN_TLS": up.OriginTLS, "EDGE_TLS": up.Edges[1].ScanTLS, "CA": up.CA,
+		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String(),
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/cli",
@@ -80,6 +86,27 @@ func publicFolder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// snapshotFile is a snapshot of 1,000 subjects.
+func snapshotFile(t *testing.T) string {
+	table := new(cache.Table)
+	table.Describe("demo-a", cache.NewSeed().ID())
+	for i := range uint64(1000) {
+		table.Put(cache.Key{Hi: i << 50, Lo: i}, cache.Record(i))
+	}
+	file := filepath.Join(t.TempDir(), "demo-a.snapshot")
+	f, err := os.Create(file)
+	if err == nil {
+		_, err = table.WriteTo(f)
+	}
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func unprivileged(ts *testscript.TestScript, _ bool, args []string) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -78,6 +79,20 @@ func (d *dataDir) mark(role string) error {
 }
 
 func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
+
+// warnExposed warns of a folder that others than its user may enter, and of files with secrets in it that they may read.
+func (d *dataDir) warnExposed(logger *slog.Logger, secrets ...string) {
+	paths := []string{d.path}
+	for _, pattern := range secrets {
+		found, _ := filepath.Glob(d.file(pattern))
+		paths = append(paths, found...)
+	}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 {
+			logger.Warn("others than its user can get at this; take that from them: chmod go= "+path, "path", path, "mode", info.Mode().Perm().String())
+		}
+	}
+}
 
 // announce tells whoever started the process where it listens.
 func (d *dataDir) announce(v any) error {

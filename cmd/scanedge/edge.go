@@ -1,109 +1,208 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
+	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/edge"
 	"github.com/scanedge/scanedge/sync/access"
+	"github.com/scanedge/scanedge/sync/enrol"
 	"github.com/scanedge/scanedge/sync/issuer"
 	"github.com/scanedge/scanedge/sync/replica"
 )
 
 type edgeFlags struct {
-	origin, name, dir, listen, admin, token string
+	join, origin, dir        string
+	listen, tls, admin, peer string
+
+	issuers                   []string
+	memory                    byteSize
+	snapshotEvery, scrubEvery time.Duration
 }
 
 func newEdgeCmd() *cobra.Command {
 	var f edgeFlags
 	cmd := &cobra.Command{
-		Use:   "edge --origin URL",
-		Short: "Run an edge: hold the tables, answer scans",
-		Long: `edge follows the origin's log and answers scans from memory. All but the origin's address it learns from the origin: where the
-log is, the issuers with their seeds and public keys, and which scanner keys to admit.
+		Use:   "edge",
+		Short: "Run an edge: hold the tables, answer scans; enrol and revoke edges",
+		Long: `edge follows the origin's log and answers scans from memory. It must have been enrolled: the first start takes the token that
+scanedge edge enrol printed, makes a key, which stays in DIR/identity, and gets a certificate for it, which renews itself from then on.
+Later starts need nothing. All else it learns from the origin: the issuers with their seeds and public keys, and which scanner keys to
+admit.
 
-It is ready (/readyz) when its tables have caught up with the log and the origin's heartbeat agrees with them. While the
-origin is not there it waits, says so, and answers scans with 503 not-ready; once ready it serves on through any outage, and
-the age in its answers grows.
+It begins with the table that it kept in DIR, or with a snapshot from the origin or from other edges, and reads on in the log. It is
+ready (/readyz) when its tables have caught up and the origin's heartbeat agrees with them. While the origin is not there it
+waits, says so, and answers scans with 503 not-ready; once ready it serves on through an outage: the age in its answers grows, past
+3 s they are marked stale, and past the issuer's max_stale scans are answered with 503 too-stale.
+
+GET /v1/report on --admin-listen says of each issuer how far its table can be believed, and why not further.
 
 SIGTERM finishes the scans under way and exits 0.`,
-		Example: `  scanedge edge --origin http://127.0.0.1:7000
-  SCANEDGE_EDGE_TOKEN=edge-… scanedge edge --origin http://origin.example:7000 --listen :7001 --name gate-3`,
+		Example: `  scanedge edge --join join-…
+  scanedge edge --dir /var/lib/scanedge --listen :7001 --tls-listen :7443
+  scanedge edge --origin https://origin.example:7020`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkURL("--origin", f.origin); err != nil {
+			if err := checkEdge(f); err != nil {
 				return err
 			}
-			f.origin = strings.TrimRight(f.origin, "/")
 			return runEdge(cmd.Context(), f)
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.origin, "origin", "", "the origin's base URL (needed)")
-	fl.StringVar(&f.name, "name", "edge", "this edge's name, in its logs")
-	fl.StringVar(&f.dir, "dir", "edge-data", "data folder")
-	fl.StringVar(&f.listen, "listen", "127.0.0.1:7001", "HOST:PORT for scans")
-	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:7011", "HOST:PORT for health, metrics and pprof")
-	fl.StringVar(&f.token, "edge-token", "", "edge_token of the origin's tokens.json; not needed on the origin's machine (better as SCANEDGE_EDGE_TOKEN)")
+	fl.StringVar(&f.join, "join", "", "the token of scanedge edge enrol; needed once (better as SCANEDGE_JOIN)")
+	fl.StringVar(&f.origin, "origin", "", "URL of the origin's TLS listener, if it is not where the token said")
+	fl.StringVar(&f.dir, "dir", "edge-data", "data folder: this edge's identity, the tables kept for the next start, and snapshots")
+	fl.StringVar(&f.listen, "listen", "127.0.0.1:7001", "HOST:PORT for scans, without TLS")
+	fl.StringVar(&f.tls, "tls-listen", "127.0.0.1:7021", "HOST:PORT for scans over TLS")
+	fl.StringVar(&f.admin, "admin-listen", "127.0.0.1:7011", "HOST:PORT for health, metrics, the report and pprof")
+	fl.StringVar(&f.peer, "peer-listen", "", "HOST:PORT for other edges that fetch a snapshot; without it this edge offers none")
+	fl.StringSliceVar(&f.issuers, "issuers", nil, "the issuers to hold; one that the origin does not have is waited for (all if none is named)")
+	fl.Var(&f.memory, "memory-limit", "bytes that the tables may take together, such as 12GiB: beyond it a table is replaced in place, "+
+		"its answers stale meanwhile, instead of by a second one beside it; 0 for no limit")
+	fl.DurationVar(&f.snapshotEvery, "snapshot-every", 10*time.Minute, "how often tables are kept on disk for the next start")
+	fl.DurationVar(&f.scrubEvery, "scrub-every", 10*time.Minute, "in what time the memory of all tables is read again and checked")
+	cmd.AddCommand(newEdgeEnrolCmd(), newEdgeListCmd(), newEdgeRevokeCmd())
 	return cmd
 }
 
 // edgeListening is what an edge announces.
 type edgeListening struct {
-	PID   int    `json:"pid"`
-	Name  string `json:"name"`
-	Scan  string `json:"scan"`
-	Admin string `json:"admin"`
+	PID     int    `json:"pid"`
+	Name    string `json:"name"`
+	Scan    string `json:"scan"`
+	ScanTLS string `json:"scan_tls"`
+	Admin   string `json:"admin"`
+	Peer    string `json:"peer,omitempty"`
+}
+
+// checkEdge reports what is wrong with the settings of an edge.
+func checkEdge(f edgeFlags) error {
+	if f.origin != "" {
+		if err := checkOrigin(f.origin); err != nil {
+			return err
+		}
+	}
+	if err := checkEnrolled(f); err != nil {
+		return err
+	}
+	for _, id := range f.issuers {
+		if err := cache.CheckIssuer([]byte(id)); err != nil {
+			return usageError("--issuers: %q: %w", id, err)
+		}
+	}
+	for name, d := range map[string]time.Duration{"--snapshot-every": f.snapshotEvery, "--scrub-every": f.scrubEvery} {
+		if d < time.Second {
+			return usageError("%s is %v; it must be 1s or more", name, d)
+		}
+	}
+	return nil
 }
 
 func runEdge(ctx context.Context, f edgeFlags) error {
-	if os.Getenv("GOGC") == "" {
-		// The heap is nearly all table, without a pointer to follow, and scans allocate nothing: collecting early is cheap here
-		// and saves as much memory as the tables take.
-		debug.SetGCPercent(25)
-	}
+	collectEarly()
 	dir, err := openDataDir(ctx, f.dir, "edge")
 	if err != nil {
 		return err
 	}
 	defer dir.close()
-	logger := newLogger().With("edge", f.name)
-	scans, err := listen(f.listen, "scans", "--listen")
+	known, err := enrol.Load(identityOf(f.dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	at, err := listenAsEdge(f)
 	if err != nil {
 		return err
 	}
-	defer scans.Close()
-	adm, err := listen(f.admin, "operators", "--admin-listen")
-	if err != nil {
+	defer at.close()
+	logger := newLogger()
+	dir.warnExposed(logger, "identity/key.pem")
+	id, err := identify(ctx, known, f, logger) // only now, so that a port that is taken costs no token
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	set := metrics.NewSet()
+	return serveAsEdge(ctx, f, dir, at, id, logger.With("edge", id.Name()))
+}
+
+// edgeListeners are where an edge listens.
+type edgeListeners struct{ scans, secure, admin, peers net.Listener }
+
+func listenAsEdge(f edgeFlags) (at edgeListeners, err error) {
+	for _, l := range []struct {
+		to                  *net.Listener
+		addr, purpose, flag string
+	}{
+		{&at.scans, f.listen, "scans", "--listen"}, {&at.secure, f.tls, "scans over TLS", "--tls-listen"},
+		{&at.admin, f.admin, "operators", "--admin-listen"}, {&at.peers, f.peer, "other edges", "--peer-listen"},
+	} {
+		if l.addr == "" {
+			continue // only peers need not be served
+		}
+		if *l.to, err = listen(l.addr, l.purpose, l.flag); err != nil {
+			at.close()
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+func (at edgeListeners) close() {
+	for _, l := range []net.Listener{at.scans, at.secure, at.admin, at.peers} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// serveAsEdge holds the tables and answers scans until ctx ends.
+func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListeners, id *enrol.Identity, logger *slog.Logger) error {
+	origin := strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/")
+	set, fleet := metrics.NewSet(), new(fellows)
 	server := edge.New(set)
-	admin := serve(adm, adminHandler(set, server.Unready, http.HandlerFunc(notFound)), logger)
+	server.Hold(f.issuers)
+	keeper := replica.New(replica.Config{
+		Origin: origin, Client: client(id.Client()), Sources: client(id.ToSources(fleet.know)), Issuers: f.issuers, Dir: f.dir,
+		MemoryLimit: int64(f.memory), SnapshotEvery: f.snapshotEvery, ScrubEvery: f.scrubEvery, PeerURL: urlOf(at.peers),
+		Learned: func(c access.Control) { fleet.learn(c.Edges); learn(server, f.issuers, c) },
+		Publish: func(pub issuer.Public, v replica.View) { server.Publish(pub.ID, vouch(pub, v)) },
+		Logger:  logger, Metrics: set,
+	})
+	if at.peers != nil {
+		secure := func(s *http.Server) { s.TLSConfig = id.ForPeers(fleet.know) }
+		defer serveTLS(at.peers, forFellows(fleet.know, keeper.Peers()), secure, logger).stop()
+	}
+	admin := serve(at.admin, adminHandler(set, server.Unready, edgeReport(id.Name(), keeper)), logger)
 	defer admin.stop()
 	front := server.HTTP()
-	served := make(chan error, 1)
-	go func() { served <- front.Serve(scans) }()
-	at := edgeListening{os.Getpid(), f.name, "http://" + scans.Addr().String(), admin.url}
-	if err := dir.announce(at); err != nil {
+	served := make(chan error, 2)
+	go func() { served <- front.Serve(at.scans) }()
+	go func() { served <- front.Serve(tls.NewListener(at.secure, id.Server())) }()
+	says := edgeListening{
+		os.Getpid(), id.Name(), "http://" + at.scans.Addr().String(), "https://" + at.secure.Addr().String(), admin.url, urlOf(at.peers),
+	}
+	if err := dir.announce(says); err != nil {
 		return err
 	}
-	logger.Info("edge is up", "version", version, "scan", at.Scan, "admin", at.Admin, "origin", f.origin)
+	logger.Info("edge is up", "version", version, "scan", says.Scan, "scan_tls", says.ScanTLS, "admin", says.Admin, "origin", origin)
 
-	replica.Keep(ctx, replica.Config{
-		Origin: f.origin, Token: f.token, Logger: logger, Metrics: set,
-		Learned: func(b access.Bootstrap) { learn(server, b) },
-		Publish: func(pub issuer.Public, v replica.View) {
-			server.Publish(pub.ID, edge.Vouch{Seed: pub.Seed, Table: v.Table, Offset: v.Offset, Beat: v.Beat})
-		},
-	})
+	var renewing sync.WaitGroup
+	renewing.Go(func() { id.Keep(ctx, origin, logger) })
+	keeper.Run(ctx)
+	renewing.Wait()
 	logger.Info("stopping")
 	drain, cancel := context.WithTimeout(context.Background(), drainWithin)
 	defer cancel()
@@ -111,17 +210,35 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 		logger.Warn("scans under way were cut off", "err", err, "within", drainWithin.Round(time.Second))
 		return nil
 	}
-	return <-served
+	return errors.Join(<-served, <-served)
 }
 
-// learn makes the server hold and admit what the origin says.
-func learn(server *edge.Server, b access.Bootstrap) {
-	ids := make([]string, 0, len(b.Issuers))
-	for _, pub := range b.Issuers {
-		ids = append(ids, pub.ID)
+func urlOf(l net.Listener) string {
+	if l == nil {
+		return ""
 	}
-	server.Hold(ids)
-	keys := access.Set(b.ScannerKeys)
+	return "https://" + l.Addr().String()
+}
+
+// vouch is what the server can say of an issuer when a replica published a view.
+func vouch(pub issuer.Public, v replica.View) edge.Vouch {
+	return edge.Vouch{
+		Seed: pub.Seed, Table: v.Table, Offset: v.Offset, Beat: v.Beat, Suspect: v.Suspect,
+		MaxStale: time.Duration(pub.MaxStaleSeconds) * time.Second, PlainOff: !pub.Plain,
+	}
+}
+
+// learn makes the server hold and admit what the origin says: the chosen issuers, or all that it has. What is held once is not let
+// go: an issuer that the origin does not name any more ages.
+func learn(server *edge.Server, chosen []string, c access.Control) {
+	if len(chosen) == 0 {
+		ids := server.Held()
+		for _, pub := range c.Issuers {
+			ids = append(ids, pub.ID)
+		}
+		server.Hold(ids)
+	}
+	keys := access.Set(c.ScannerKeys)
 	server.Admit(func(key []byte) bool {
 		_, ok := keys.Name(key)
 		return ok

@@ -129,7 +129,8 @@ func (o *fakeOrigin) take(contentType, body string) (scanedge.Receipt, *scanedge
 }
 
 func (o *fakeOrigin) push(t *testing.T, stdin io.Reader, file string, flags ...string) (string, error) {
-	return verb(t.Context(), stdin, append([]string{"push", "--origin", o.url, "--token", "token", "demo-a", file}, flags...)...)
+	args := []string{"push", "--origin", o.url, "--token", "token", "--retry", "0", "--state", t.TempDir(), "demo-a", file}
+	return verb(t.Context(), stdin, append(args, flags...)...)
 }
 
 // inFleet enters a folder where a fleet runs.

@@ -14,12 +14,22 @@ const (
 	lineBytes  = 64 << 10 // without its line end: the origin's own limit
 )
 
+// limits of a piece; its header counts as bytes, not as a line.
+type limits struct {
+	Bytes int `json:"bytes"`
+	Lines int `json:"lines"`
+}
+
+// pieceLimits are those of a push. Tests shorten them.
+var pieceLimits = limits{pieceBytes, pieceLines}
+
 // piece is whole lines of a file, to be pushed as one batch.
 type piece struct {
 	body   []byte // with the CSV's header in front; line ends as in the file
 	header int    // number of the header's line in the file, 0 for none; lines count from 1
 	first  int    // number of the first line behind the header
 	next   int    // number of the first line that is not in the piece any more
+	end    int64  // byte of the file's text at which that line begins
 }
 
 // fileLine turns a line's number in the piece, as an origin counts, into its number in the file.
@@ -37,13 +47,14 @@ func (p *piece) fileLine(n int) int {
 // piece, in order and byte for byte, but for a CSV's header, which is in each, and blank lines before it, which are in none.
 // It is not for concurrent use.
 type splitter struct {
-	maxBytes, maxLines int // of a piece; its header counts as bytes, not as a line
+	limits limits
 
 	in       *bufio.Reader
 	csv      bool
 	header   []byte
 	headerAt int
 	line     int    // number of the line read last
+	at       int64  // byte of the text at which the line after it begins
 	held     []byte // that line, when it was too much for its piece; lies in the reader's buffer
 	err      error  // how reading ended
 	largest  int    // bytes of the largest piece so far: likely the next one's
@@ -51,7 +62,28 @@ type splitter struct {
 
 func newSplitter(r io.Reader, csv bool) *splitter {
 	const full = lineBytes + len("\r\n") // a line that fills the buffer without an end is too long
-	return &splitter{maxBytes: pieceBytes, maxLines: pieceLines, in: bufio.NewReaderSize(r, full), csv: csv}
+	return &splitter{limits: pieceLimits, in: bufio.NewReaderSize(r, full), csv: csv}
+}
+
+// skip lets the first piece begin at the line of that number, which is byte at of the text. The header is read on the way. With
+// seek, which moves what the text is read from, the bytes between are not read.
+func (s *splitter) skip(line int, at int64, seek func(int64) (io.Reader, error)) error {
+	if s.csv && !s.readHeader() {
+		return s.err
+	}
+	if seek == nil {
+		if _, err := s.in.Discard(int(at - s.at)); err != nil {
+			return err
+		}
+	} else {
+		r, err := seek(at)
+		if err != nil {
+			return err
+		}
+		s.in.Reset(r)
+	}
+	s.line, s.at = line-1, at
+	return nil
 }
 
 // Next returns the next piece, which shares no memory with others, or io.EOF after the last one. A header without a line
@@ -63,18 +95,18 @@ func (s *splitter) Next() (*piece, error) {
 		return nil, s.err
 	}
 	p := &piece{header: s.headerAt, first: s.upcoming(), body: append(make([]byte, 0, s.largest), s.header...)}
-	for n := range s.maxLines {
+	for n := range s.limits.Lines {
 		line := s.take()
 		if line == nil {
 			break
 		}
-		if n > 0 && len(p.body)+len(line) > s.maxBytes {
+		if n > 0 && len(p.body)+len(line) > s.limits.Bytes {
 			s.held = line
 			break
 		}
 		p.body = append(p.body, line...)
 	}
-	p.next = s.upcoming()
+	p.next, p.end = s.upcoming(), s.at-int64(len(s.held))
 	empty := p.next == p.first && !begins
 	if s.err != nil && (s.err != io.EOF || empty) {
 		return nil, s.err
@@ -113,6 +145,7 @@ func (s *splitter) take() []byte {
 	line, err := s.in.ReadSlice('\n')
 	if len(line) > 0 {
 		s.line++
+		s.at += int64(len(line))
 	}
 	if err == bufio.ErrBufferFull || len(withoutEnd(line)) > lineBytes {
 		err = fmt.Errorf("line %d is longer than %s bytes", s.line, grouped(lineBytes))

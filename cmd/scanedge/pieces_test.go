@@ -27,11 +27,11 @@ func cutAll(t *testing.T, s *splitter) ([]*piece, error) {
 		if len(pieces) > 0 && pieces[len(pieces)-1].next != p.first {
 			t.Fatalf("a piece of lines %d to %d follows one up to %d", p.first, p.next-1, pieces[len(pieces)-1].next-1)
 		}
-		if p.next-p.first > s.maxLines || p.next == p.first && (p.header == 0 || len(pieces) > 0) || lines > p.next-p.first+1 {
-			t.Fatalf("a piece says lines %d to %d, has %d line ends and may have %d lines", p.first, p.next-1, lines, s.maxLines)
+		if p.next-p.first > s.limits.Lines || p.next == p.first && (p.header == 0 || len(pieces) > 0) || lines > p.next-p.first+1 {
+			t.Fatalf("a piece says lines %d to %d, has %d line ends and may have %d lines", p.first, p.next-1, lines, s.limits.Lines)
 		}
-		if len(p.body) > s.maxBytes && p.next-p.first > 1 {
-			t.Fatalf("a piece of %d lines has %d bytes, may have %d", p.next-p.first, len(p.body), s.maxBytes)
+		if len(p.body) > s.limits.Bytes && p.next-p.first > 1 {
+			t.Fatalf("a piece of %d lines has %d bytes, may have %d", p.next-p.first, len(p.body), s.limits.Bytes)
 		}
 		pieces = append(pieces, p)
 	}
@@ -87,7 +87,7 @@ func checkPieces(t *testing.T, in string, csv bool, pieces []*piece) {
 func checkSplit(t *testing.T, in string, csv bool, maxBytes, maxLines int, r io.Reader) []*piece {
 	t.Helper()
 	s := newSplitter(r, csv)
-	s.maxBytes, s.maxLines = maxBytes, maxLines
+	s.limits = limits{maxBytes, maxLines}
 	pieces, err := cutAll(t, s)
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestNoPieceOfWhatCouldNotBeRead(t *testing.T) {
 		}
 		for _, tail := range []string{"", "{half"} {
 			s := newSplitter(io.MultiReader(strings.NewReader(in.String()+tail), iotest.ErrReader(fault)), false)
-			s.maxLines = 3
+			s.limits.Lines = 3
 			pieces, err := cutAll(t, s)
 			if !errors.Is(err, fault) || len(pieces) != lines/3 {
 				t.Errorf("%d lines and %q: %d pieces, %v", lines, tail, len(pieces), err)

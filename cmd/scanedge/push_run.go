@@ -1,47 +1,46 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"strings"
+	"syscall"
 	"time"
-
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/scanedge/scanedge"
 )
 
-// pusher pushes a file piece by piece and knows how far it has come. The fields below the first line change with each push.
+// pusher pushes an input piece by piece, each with a key of its own, so that it is applied once however often it is sent.
 type pusher struct {
-	origin       *scanedge.Origin
-	issuer, name string
-	started      time.Time
-	bar          *progress // nil off a terminal
+	origin  *scanedge.Origin
+	in      *input
+	note    string
+	retry   time.Duration
+	state   *stateFile // nil where nothing is remembered
+	stderr  io.Writer  // for notices
+	bar     *progress  // nil off a terminal
+	started time.Time
 
-	count  int    // deltas pushed
-	pushes int    // pieces pushed
-	offset uint64 // of the last push
-	next   int    // number of the first line of the file that is not pushed
+	resumedLine int // 0 unless the run began in another process
+	before      int // deltas that the run had pushed then
+
+	pushRun           // as far as it has come
+	ifMatch   *uint64 // the offset that the next piece must find, nil for any
+	asking    bool    // the next piece may have been pushed by the process before
+	unsure    bool    // it may have been pushed
+	unread    bool    // the input ended in an error
+	waits     bool    // the origin is away, and the user knows
+	forgetful bool    // the state can't be saved, and the user knows
 }
 
-// cut is a piece, or why there is none, and how much of the input it took to get there.
-type cut struct {
-	*piece
-	err  error
-	read int64
-}
-
-// run pushes in order, one piece under way while the next is read: two of them are all the memory that it needs.
-func (p *pusher) run(ctx context.Context, in io.Reader, f format) error {
+// all pushes in order, one piece under way while the next is read: two of them are all the memory that it needs.
+func (p *pusher) all(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cuts := make(chan cut)
-	go readPieces(ctx, in, f, cuts) // apart, for a read from a pipe can't be interrupted
+	go readPieces(ctx, p.in, p.pushRun, cuts) // apart, for a read from a pipe can't be interrupted
 	for {
 		select {
 		case c, ok := <-cuts:
@@ -49,153 +48,144 @@ func (p *pusher) run(ctx context.Context, in io.Reader, f format) error {
 				return nil
 			}
 			if c.err != nil {
-				return p.failed(nil, p.unreadable(c.err))
+				p.unread = true
+				return p.failed(nil, fmt.Errorf("reading %s: %w", p.in.name, c.err))
 			}
 			if err := p.push(ctx, c.piece); err != nil {
 				return p.failed(c.piece, err)
 			}
-			p.bar.show(c.read, p.count)
+			p.bar.show(c.read, p.Count)
 		case <-ctx.Done():
 			return p.failed(nil, errInterrupted)
 		}
 	}
 }
 
-func (p *pusher) unreadable(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("its gzip is cut short")
+// push pushes a piece. It leaves it to the origin whether there is a delta in it: a header alone, or
+// blank lines, have none.
+func (p *pusher) push(ctx context.Context, piece *piece) error {
+	receipt, err := p.receipt(ctx, piece)
+	problem := (*scanedge.Problem)(nil)
+	switch {
+	case err == nil:
+		p.Count += receipt.Count
+		p.Offset = receipt.Offset
+		p.Pushes++
+		if p.ifMatch != nil {
+			p.ifMatch = &receipt.Offset
+		}
+	case errors.As(err, &problem) && problem.Type == scanedge.NoDeltas:
+	case ctx.Err() != nil:
+		p.unsure = true
+		return errInterrupted
+	default:
+		p.unsure = p.unsure || mayBeApplied(err)
+		return err
 	}
-	return fmt.Errorf("reading %s: %w", p.name, err)
+	p.Pieces++
+	p.Next, p.Position = piece.next, piece.end
+	p.unsure, p.waits = false, false
+	return nil
 }
 
-// push leaves it to the origin whether there is a delta in the piece: a header alone, or blank lines, have none.
-func (p *pusher) push(ctx context.Context, piece *piece) error {
+// receipt is the origin's for the piece, which it gets unless the process before this one pushed it.
+func (p *pusher) receipt(ctx context.Context, piece *piece) (scanedge.Receipt, error) {
+	if p.asking {
+		if receipt, found, _ := p.origin.Pushed(ctx, p.Issuer, p.key()); found {
+			return receipt, nil
+		}
+		p.asking = false // if the answer got lost, or comes too early for a push that is under way yet, its key will tell
+	}
+	p.remember()
 	contentType := scanedge.NDJSON
 	if piece.header > 0 {
 		contentType = scanedge.CSV
 	}
-	receipt, err := p.origin.PushReader(ctx, p.issuer, contentType, bytes.NewReader(piece.body))
-	problem := (*scanedge.Problem)(nil)
-	switch {
-	case err == nil:
-		p.count += receipt.Count
-		p.offset = receipt.Offset
-		p.pushes++
-	case errors.As(err, &problem) && problem.Type == scanedge.NoDeltas:
-	case ctx.Err() != nil:
-		return errInterrupted
-	default:
-		return err
+	options := []scanedge.PushOption{
+		scanedge.WithKey(p.key()), scanedge.WithNote(p.note), scanedge.WithRun(p.ID),
+		scanedge.WithRetry(scanedge.Retry{For: p.retry, Waiting: p.waiting}),
 	}
-	p.next = piece.next
-	return nil
+	if p.ifMatch != nil {
+		options = append(options, scanedge.WithIfMatch(*p.ifMatch))
+	}
+	return p.origin.PushReader(ctx, p.Issuer, contentType, bytes.NewReader(piece.body), options...)
 }
 
-// readPieces sends the pieces of the input and, if it does not end well, why; and closes cuts. It ends early with ctx.
-func readPieces(ctx context.Context, in io.Reader, f format, cuts chan<- cut) {
-	defer close(cuts)
-	counted := &countingReader{in: in}
-	send := func(p *piece, err error) bool {
-		select {
-		case cuts <- cut{p, err, counted.n}:
-			return true
-		case <-ctx.Done():
-			return false
-		}
+// waiting is told that the piece is not through yet.
+func (p *pusher) waiting(err error, _ time.Duration) {
+	p.unsure = p.unsure || mayBeApplied(err)
+	if p.bar == nil && !p.waits {
+		_, _ = fmt.Fprintf(p.stderr, "waiting up to %s for the origin: %v\n", p.retry, err)
 	}
-	lines, err := plain(counted)
-	if err != nil {
-		send(nil, err)
+	p.waits = true
+	p.bar.wait(reason(err))
+}
+
+// reason is err in a word or two.
+func reason(err error) string {
+	problem, errno := (*scanedge.Problem)(nil), syscall.Errno(0)
+	switch {
+	case errors.As(err, &problem):
+		return string(problem.Type)
+	case errors.As(err, &errno):
+		return errno.Error()
+	}
+	return "no answer"
+}
+
+// begin goes on with the run of the job that the state remembers, unless restart says not to, or with a new one.
+func (p *pusher) begin(job pushJob, restart bool) {
+	p.pushRun = newRun(job)
+	if p.state == nil || restart {
 		return
 	}
-	s := newSplitter(lines, f == csvFormat || f == unknownFormat && !looksLikeJSON(lines))
-	for {
-		p, err := s.Next()
-		if err == io.EOF || !send(p, err) || err != nil {
-			return
-		}
+	run, resumed, why := p.state.resume(job)
+	if why != nil {
+		_, _ = fmt.Fprintf(p.stderr, "the push of %s that was cut can't be gone on with: %v; pushing from the start\n", p.in.name, why)
+	}
+	if resumed {
+		_, _ = fmt.Fprintf(p.stderr, "resumed at line %d\n", run.Next)
+		p.pushRun, p.resumedLine, p.before = run, run.Next, run.Count
+		p.asking, p.unsure = true, true
 	}
 }
 
-// plain is the input without gzip and without a byte-order mark. Of the two, only gzip can end with io.ErrUnexpectedEOF.
-func plain(in io.Reader) (*bufio.Reader, error) {
-	r := bufio.NewReader(in)
-	if magic, _ := r.Peek(2); string(magic) == "\x1f\x8b" {
-		z, err := gzip.NewReader(r)
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return nil, err
-		}
-		r = bufio.NewReader(z)
+// match makes the first piece from here on find offset, nil for any, or, if that is what the run began with, the one that the
+// run itself has come to.
+func (p *pusher) match(offset *uint64) {
+	begun := p.IfMatch != nil && offset != nil && *p.IfMatch == *offset
+	p.ifMatch, p.IfMatch = offset, offset
+	if begun && p.Pushes > 0 {
+		own := p.Offset
+		p.ifMatch = &own
 	}
-	if mark, _ := r.Peek(3); string(mark) == "\ufeff" {
-		_, _ = r.Discard(len(mark))
-	}
-	return r, nil
 }
 
-// looksLikeJSON tells whether the first character that is not blank opens an object. It waits for no more input than that.
-func looksLikeJSON(r *bufio.Reader) bool {
-	for n := 1; n <= r.Size(); n++ {
-		ahead, err := r.Peek(n)
-		if err != nil {
-			return false
-		}
-		if c := ahead[n-1]; !strings.ContainsRune(" \t\r\n", rune(c)) {
-			return c == '{'
-		}
+// remember saves how far the run is, before each piece is sent. A state that is of an earlier moment, because it could not be
+// saved, is as good: the origin knows the pieces since then by their keys.
+func (p *pusher) remember() {
+	if p.state == nil {
+		return
 	}
-	return false
+	if err := p.state.save(p.pushRun); err != nil && !p.forgetful {
+		p.forgetful = true
+		_, _ = fmt.Fprintf(p.stderr, "if this push is cut it may not be gone on with: %v\n", err)
+	}
 }
 
-type countingReader struct {
-	in io.Reader
-	n  int64
+// end forgets a run that is through, or has pushed nothing.
+func (p *pusher) end(err error) {
+	switch {
+	case p.state == nil:
+	case err == nil, p.Pieces == 0 && !p.unsure && !isHeld(err):
+		p.state.forget()
+	default:
+		p.remember()
+	}
 }
 
-func (c *countingReader) Read(b []byte) (int, error) {
-	n, err := c.in.Read(b)
-	c.n += int64(n)
-	return n, err
-}
-
-// failed adds to err, which ended the push, what of the file is pushed; at is the piece that was under way, if one was.
-func (p *pusher) failed(at *piece, err error) error {
-	problem, network := (*scanedge.Problem)(nil), (*net.OpError)(nil)
-	refused := at == nil || errors.As(err, &problem) && problem.Type != scanedge.LogUnavailable ||
-		errors.As(err, &network) && network.Op == "dial"
-	if problem != nil && problem.Type == scanedge.BadLines {
-		err = p.wrong(at, problem)
-	}
-	return fmt.Errorf("%w\n%s", err, p.standing(at, refused))
-}
-
-func (p *pusher) standing(at *piece, refused bool) string {
-	if p.pushes == 0 && refused {
-		return "Nothing was pushed."
-	}
-	var s string
-	if p.pushes > 0 {
-		s = fmt.Sprintf("Pushed is all before line %d: %s, offset %d. ", p.next, many(p.count, "delta"), p.offset)
-	}
-	if !refused {
-		s += fmt.Sprintf("Lines %d to %d may or may not be pushed. ", at.first, at.next-1)
-	}
-	return s + "Pushing the whole file again is safe: a delta sets the whole record."
-}
-
-// wrong names the bad lines of a piece by their numbers in the file.
-func (p *pusher) wrong(at *piece, problem *scanedge.Problem) error {
-	var why strings.Builder
-	fmt.Fprintf(&why, "%s: %s of %s can't be pushed:", problem.Type, many(problem.Bad, "line"), p.name)
-	for _, line := range problem.Lines {
-		line.Line = at.fileLine(line.Line)
-		fmt.Fprintf(&why, "\n  %s", line)
-	}
-	if more := problem.Bad - len(problem.Lines); more > 0 {
-		fmt.Fprintf(&why, "\n  and %s more", grouped(more))
-	}
-	return errors.New(why.String())
+// isHeld tells whether a piece waits for an approval, after which it is known by its key.
+func isHeld(err error) bool {
+	p := (*scanedge.Problem)(nil)
+	return errors.As(err, &p) && p.Type == scanedge.NeedsApproval
 }

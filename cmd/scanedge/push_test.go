@@ -62,6 +62,8 @@ func TestPushKnowsTheFormat(t *testing.T) {
 	}{
 		{"x.csv", csv, "", scanedge.CSV, csvRows},
 		{"X.CSV.GZ", csv, "", scanedge.CSV, csvRows},
+		{"x.csv.zst", csv, "", scanedge.CSV, csvRows},
+		{"x.ndjson.zst", ndjson, "", scanedge.NDJSON, jsonRows},
 		{"X.CSV", ndjson, "", scanedge.CSV, jsonRows[1:]}, // the name says more than the content
 		{"x.txt", csv, "", scanedge.CSV, csvRows},
 		{"x.jsonl", ndjson, "", scanedge.NDJSON, jsonRows},
@@ -71,7 +73,11 @@ func TestPushKnowsTheFormat(t *testing.T) {
 		{"x.csv", ndjson, "ndjson", scanedge.NDJSON, jsonRows},
 		{"x.json", csv, "csv", scanedge.CSV, csvRows},
 	} {
-		for _, content := range []string{c.content, "\ufeff" + c.content, zipped(c.content), zipped("\ufeff" + c.content)} {
+		skipped := "\x5f\x2a\x4d\x18\x01\x00\x00\x00x" // a zstd frame without content
+		for _, content := range []string{
+			c.content, "\ufeff" + c.content, zipped(c.content), zipped("\ufeff" + c.content),
+			zstandard(c.content), zstandard("\ufeff" + c.content), skipped + zstandard(c.content) + skipped + zstandard(""),
+		} {
 			for _, stdin := range []bool{false, true} {
 				o := newFakeOrigin(t)
 				file, in := write(t, c.name, content), io.Reader(nil)
@@ -207,6 +213,7 @@ func TestUnreadableFiles(t *testing.T) {
 	long := strings.Repeat("x", lineBytes+1)
 	later := csvHeader + strings.Join(rows(pieceLines), "") + "b,red\n" + long
 	whole := zipped(csvHeader + strings.Join(rows(1000), ""))
+	packed := zstandard(csvHeader + strings.Join(rows(1000), ""))
 	const short, wrong = "its gzip is cut short\nNothing was pushed.", "gzip: invalid checksum\nNothing was pushed."
 	for name, c := range map[string]struct {
 		content string
@@ -219,6 +226,9 @@ func TestUnreadableFiles(t *testing.T) {
 		"gzip's head":     {whole[:5], 0, short},
 		"gzip's magic":    {whole[:2], 0, short},
 		"gzip's sum":      {whole[:len(whole)-8] + "12345678", 0, wrong},
+		"zstd cut short":  {packed[:len(packed)-10], 0, "its zstd is cut short\nNothing was pushed."},
+		"zstd's magic":    {packed[:4], 0, "its zstd is cut short\nNothing was pushed."},
+		"zstd's sum":      {packed[:len(packed)-4] + "1234", 0, "CRC check failed\nNothing was pushed."},
 	} {
 		o := newFakeOrigin(t)
 		out, err := o.push(t, nil, write(t, "deltas.csv", c.content))
@@ -251,7 +261,7 @@ func TestPushThatFails(t *testing.T) {
 		}
 		_, err := o.push(t, nil, write(t, "x.csv", content))
 		wantExit(t, err, exitFailure, "push to demo-a at "+o.url,
-			"\nPushed is all before line 200002: 200,000 deltas, offset 10. "+unsure+"Pushing the whole file again is safe")
+			"\nPushed is all before line 200002: 200,000 deltas, offset 10. "+unsure+"The same command goes on from line 200002.")
 	}
 	gone := httptest.NewServer(nil)
 	gone.Close()

@@ -91,7 +91,10 @@ Every flag may be given as SCANEDGE_<FLAG> in the environment (--admin-listen as
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
 	})
-	root.AddCommand(newVersionCmd(), newPushCmd(), newScanCmd(), newBenchCmd(), newUpCmd(), newOriginCmd(), newEdgeCmd())
+	root.AddCommand(newVersionCmd(), newPushCmd(), newScanCmd(), newBenchCmd(), newTableCmd(), newBatchCmd(), newUpCmd(), newOriginCmd(), newEdgeCmd())
+	root.AddCommand(newTokenCmd(), newIssuerCmd())
+	root.AddCommand(newHeldCmd(), newApproveCmd(), newRollbackCmd(), newSubjectCmd())
+	root.AddCommand(newBackupCmd(), newRestoreCmd())
 	usageArgs(root)
 	return root
 }

@@ -19,6 +19,7 @@ import (
 
 func newScanCmd() *cobra.Command {
 	var url, key, up string
+	var ca caFlag
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "scan [CODE…]",
@@ -34,7 +35,7 @@ Exit status: 0 if every code got a verdict, whatever its colour; 1 if one did no
   scanedge scan --edge http://127.0.0.1:7001 --key KEY demo-a:d000000013 demo-b:d000000007`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, codes []string) error {
-			edge, err := edgeToAsk(url, key, up)
+			edge, err := edgeToAsk(url, key, up, ca)
 			if err != nil {
 				return err
 			}
@@ -44,6 +45,7 @@ Exit status: 0 if every code got a verdict, whatever its colour; 1 if one did no
 	cmd.Flags().StringVar(&url, "edge", "", "URL of the edge's scan listener")
 	cmd.Flags().StringVar(&key, "key", "", "scanner key")
 	cmd.Flags().StringVar(&up, "up", "", upUsage+" first edge and the scanner key")
+	ca.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each answer as the edge's JSON")
 	return cmd
 }
@@ -69,7 +71,7 @@ func runningFleet(up, address string) (*fleet.Up, error) {
 	return fleet.LoadUp(up)
 }
 
-func edgeToAsk(url, key, up string) (*scanedge.Edge, error) {
+func edgeToAsk(url, key, up string, ca caFlag) (*scanedge.Edge, error) {
 	f, err := runningFleet(up, url)
 	if err != nil {
 		return nil, err
@@ -84,7 +86,8 @@ func edgeToAsk(url, key, up string) (*scanedge.Edge, error) {
 	if err := checkURL("--edge", url); err != nil {
 		return nil, err
 	}
-	return scanedge.NewEdge(url, key), nil
+	edge := scanedge.NewEdge(url, key)
+	return edge, ca.trust(f.CA, edge.TrustCA)
 }
 
 // scan prints the answers. Its error is silent when the lines have said it all.

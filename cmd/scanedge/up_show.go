@@ -18,8 +18,7 @@ func showUp(w io.Writer, up fleet.Up, dir string) {
 	for _, e := range up.Edges {
 		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", e.Name, e.PID, e.Scan, e.Admin, filepath.Join(dir, e.Name))
 	}
-	fmt.Fprintf(table, "\nlog (NATS)\t%s\n", up.NATS)
-	fmt.Fprintf(table, "push token\t%s\n", up.PushToken)
+	fmt.Fprintf(table, "\npush token\t%s\n", up.PushToken)
 	fmt.Fprintf(table, "scanner key\t%s\n", up.ScannerKey)
 	fmt.Fprintf(table, "for scripts\t%s\n", filepath.Join(dir, fleet.UpFile))
 	table.Flush()

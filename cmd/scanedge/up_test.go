@@ -16,7 +16,7 @@ import (
 )
 
 var upForTests = fleet.Up{
-	Origin: "http://127.0.0.1:7000", OriginAdmin: "http://127.0.0.1:7001", NATS: "nats://127.0.0.1:7002", OriginPID: 70,
+	Origin: "http://127.0.0.1:7000", OriginAdmin: "http://127.0.0.1:7001", OriginPID: 70,
 	Edges: []fleet.Edge{
 		{Name: "edge-1", Scan: "http://127.0.0.1:7100", Admin: "http://127.0.0.1:7101", PID: 71},
 		{Name: "edge-2", Scan: "http://127.0.0.1:7200", Admin: "http://127.0.0.1:7201", PID: 72},
@@ -38,7 +38,6 @@ func TestUpShowsWhatRunsWhereAndLinesToPaste(t *testing.T) {
 	for _, want := range []string{
 		"origin 70 http://127.0.0.1:7000 http://127.0.0.1:7001 " + filepath.Join("var", "origin"),
 		"edge-2 72 http://127.0.0.1:7200 http://127.0.0.1:7201 " + filepath.Join("var", "edge-2"),
-		"log (NATS) nats://127.0.0.1:7002",
 		"push token push-P",
 		"scanner key scan-S",
 		"for scripts " + filepath.Join("var", "up.json"),

@@ -23,8 +23,12 @@ type listening struct {
 	PID   int    `json:"pid"`
 	API   string `json:"api"`
 	Admin string `json:"admin"`
-	NATS  string `json:"nats"`
+	TLS   string `json:"tls"`
+	CA    string `json:"ca"`
 	Scan  string `json:"scan"`
+	Peer  string `json:"peer"`
+
+	ScanTLS string `json:"scan_tls"`
 }
 
 // socket is a listen flag: first with the address that was asked for, then with the port that it got.
@@ -39,6 +43,7 @@ type child struct {
 	dir     string // its data
 	log     string // path of its output
 	args    []string
+	join    string   // the token that an edge joins with, if it has not yet
 	sockets []socket // owned by the goroutine that supervises
 	adopt   func(listening)
 
@@ -62,10 +67,12 @@ func newOrigin(f *Fleet) *child {
 	c := newChild(f, "origin", []socket{
 		{"--listen", freePort, func(l listening) string { return l.API }},
 		{"--admin-listen", freePort, func(l listening) string { return l.Admin }},
-		{"--nats-listen", freePort, func(l listening) string { return l.NATS }},
+		{"--tls-listen", freePort, func(l listening) string { return l.TLS }},
 	}, "origin", "--issuers", strings.Join(DemoIssuers, ","))
 	c.adopt = func(l listening) {
-		f.update(func(up *Up) { up.Origin, up.OriginAdmin, up.NATS, up.OriginPID = l.API, l.Admin, l.NATS, l.PID })
+		f.update(func(up *Up) {
+			up.Origin, up.OriginTLS, up.CA, up.OriginAdmin, up.OriginPID = l.API, l.TLS, l.CA, l.Admin, l.PID
+		})
 	}
 	return c
 }
@@ -78,10 +85,14 @@ func newEdge(f *Fleet, i int) *child {
 	}
 	c := newChild(f, name, []socket{
 		{"--listen", listen, func(l listening) string { return l.Scan }},
+		{"--tls-listen", freePort, func(l listening) string { return l.ScanTLS }},
 		{"--admin-listen", freePort, func(l listening) string { return l.Admin }},
-	}, "edge", "--origin", f.Up().Origin, "--name", name)
+		{"--peer-listen", freePort, func(l listening) string { return l.Peer }},
+	}, "edge", "--origin", f.Up().OriginTLS)
 	c.adopt = func(l listening) {
-		f.update(func(up *Up) { up.Edges[i] = Edge{Name: name, Scan: l.Scan, Admin: l.Admin, PID: l.PID} })
+		f.update(func(up *Up) {
+			up.Edges[i] = Edge{Name: name, Scan: l.Scan, ScanTLS: l.ScanTLS, Admin: l.Admin, PID: l.PID}
+		})
 	}
 	return c
 }
@@ -164,6 +175,9 @@ func (c *child) start(f *Fleet) (*exec.Cmd, int64, error) {
 	cmd := exec.Command(f.cfg.Exe, args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = childEnv(os.Environ())
+	if c.join != "" {
+		cmd.Env = append(cmd.Env, "SCANEDGE_JOIN="+c.join) // not as a flag, which others on this machine could read
+	}
 	cmd.ExtraFiles = []*os.File{f.claim.children}
 	return cmd, from, f.spawn.start(cmd)
 }

@@ -68,24 +68,30 @@ func fakeChild(role string, args []string) {
 	flags := flag.NewFlagSet(role, flag.ExitOnError)
 	f := &fake{role: role, subjects: map[string]map[string]string{}, offsets: map[string]int{}}
 	flags.StringVar(&f.dir, "dir", "", "")
-	flags.StringVar(&f.name, "name", "origin", "")
 	flags.StringVar(&f.origin, "origin", "", "")
 	listen := flags.String("listen", "", "")
 	admin := flags.String("admin-listen", "", "")
-	nats := flags.String("nats-listen", "127.0.0.1:0", "")
+	secure := flags.String("tls-listen", "", "")
+	peer := flags.String("peer-listen", "127.0.0.1:0", "")
 	issuers := flags.String("issuers", "", "")
 	check(flags.Parse(args))
+	f.name = filepath.Base(f.dir)
 	log.Printf("fake %s starts, issuers %q", f.name, *issuers)
 	if misbehaves("REFUSE", f.name) {
 		log.Fatalf("%s refuses to start", f.name)
 	}
 	check(os.MkdirAll(f.dir, 0o700))
+	if role == "edge" && os.Getenv("SCANEDGE_JOIN") != "join-"+f.name {
+		log.Fatalf("%s was not enrolled", f.name)
+	}
 	f.load()
 	says := map[string]any{"pid": os.Getpid(), "name": f.name}
 	main := f.serve(*listen, http.HandlerFunc(f.push))
 	says["api"], says["scan"] = main, main
 	says["admin"] = f.serve(*admin, http.HandlerFunc(f.admin))
-	says["nats"] = strings.Replace(f.serve(*nats, http.NotFoundHandler()), "http", "nats", 1)
+	tls := f.serve(*secure, http.HandlerFunc(f.push))
+	says["tls"], says["scan_tls"] = tls, tls
+	says["peer"] = f.serve(*peer, http.NotFoundHandler())
 	f.write("tokens.json", map[string]string{"admin_token": "A", "push_token": "P", "scanner_key": "K"})
 	f.write("listening.json", says)
 	f.awaitTerm(term)
@@ -148,6 +154,10 @@ func (f *fake) push(w http.ResponseWriter, r *http.Request) {
 		f.metrics(w)
 		return
 	}
+	if name, ok := strings.CutPrefix(r.URL.Path, "/v1/edges/"); ok {
+		f.enrol(w, r, name)
+		return
+	}
 	issuer := strings.Split(r.URL.Path, "/")[3]
 	forbidden := misbehaves("FORBID", issuer)
 	for forbidden && f.taken.Load() == 0 {
@@ -178,6 +188,22 @@ func (f *fake) push(w http.ResponseWriter, r *http.Request) {
 	f.offsets[issuer]++
 	f.taken.Add(1)
 	json.NewEncoder(w).Encode(scanedge.Receipt{Offset: uint64(f.offsets[issuer]), Count: count})
+}
+
+// enrol knows nobody, and enrols everybody who may read everything.
+func (f *fake) enrol(w http.ResponseWriter, r *http.Request, name string) {
+	body, err := io.ReadAll(r.Body)
+	check(err)
+	switch {
+	case r.Header.Get("Authorization") != "Bearer A":
+		scanedge.NewProblem(scanedge.NoToken, "not you").Write(w)
+	case r.Method == http.MethodGet:
+		scanedge.NewProblem(scanedge.UnknownEdge, name).Write(w)
+	case string(body) == `{"issuers":["*"],"replace":true}`:
+		check(json.NewEncoder(w).Encode(scanedge.Enrolment{Name: name, Token: "join-" + name}))
+	default:
+		scanedge.NewProblem(scanedge.BadRequest, string(body)).Write(w)
+	}
 }
 
 func (f *fake) apply(issuer, line string) {

@@ -10,6 +10,7 @@
 //	supervise.go  one life after another, with backoff
 //	spawn.go      starting processes such that none outlives the fleet
 //	seed.go       pushing the demo population, or only what changed since the last start
+//	enrol.go      making edges known to the origin
 //	await.go      waiting for readiness and for what was pushed
 //	metrics.go    reading the processes' metrics
 //
@@ -99,7 +100,11 @@ func (f *Fleet) start(ctx context.Context) error {
 	}
 	f.update(func(up *Up) { up.Edges = make([]Edge, f.cfg.Edges) })
 	for i := range f.cfg.Edges {
-		f.edges = append(f.edges, newEdge(f, i))
+		c := newEdge(f, i)
+		if err := f.enrol(ctx, c); err != nil {
+			return err
+		}
+		f.edges = append(f.edges, c)
 	}
 	for _, c := range f.edges {
 		c.launch(f)

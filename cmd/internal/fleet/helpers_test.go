@@ -110,9 +110,9 @@ func pushed(t *testing.T, dir string) map[string]map[string]scanedge.Delta {
 }
 
 func addresses(up Up) []string {
-	all := []string{up.Origin, up.OriginAdmin, up.NATS}
+	all := []string{up.Origin, up.OriginTLS, up.OriginAdmin}
 	for _, e := range up.Edges {
-		all = append(all, e.Scan, e.Admin)
+		all = append(all, e.Scan, e.ScanTLS, e.Admin)
 	}
 	return all
 }

@@ -17,9 +17,10 @@ const UpFile = "up.json"
 // Up says what runs where and how to talk to it: the content of DIR/up.json. Its JSON names are a promise; more may join.
 type Up struct {
 	Origin      string   `json:"origin"`       // base URL of the origin's API
+	OriginTLS   string   `json:"origin_tls"`   // the same over TLS
 	OriginAdmin string   `json:"origin_admin"` // base URL of its admin listener
-	NATS        string   `json:"nats"`         // address of the log
-	CA          string   `json:"ca"`           // path of the trust root; "" while links are plain
+	NATS        string   `json:"nats"`         // "": edges follow the log at the origin
+	CA          string   `json:"ca"`           // path of the certificate that verifies all that speaks TLS
 	Edges       []Edge   `json:"edges"`
 	OriginPID   int      `json:"origin_pid"`
 	AdminToken  string   `json:"admin_token"`
@@ -32,8 +33,11 @@ type Up struct {
 
 // Edge is one edge of the fleet.
 type Edge struct {
-	Name  string `json:"name"`
-	Scan  string `json:"scan"`  // base URL of the scan listener
+	Name string `json:"name"`
+	Scan string `json:"scan"` // base URL of the scan listener
+
+	ScanTLS string `json:"scan_tls"` // the same over TLS
+
 	Admin string `json:"admin"` // base URL of the admin listener
 	PID   int    `json:"pid"`
 }

@@ -12,8 +12,9 @@ import (
 
 // The names in up.json are a promise: this is the file as a script knows it.
 const promised = `{
-  "origin": "http://127.0.0.1:1", "origin_admin": "http://127.0.0.1:2", "nats": "nats://127.0.0.1:3", "ca": "",
-  "edges": [{"name": "edge-1", "scan": "http://127.0.0.1:4", "admin": "http://127.0.0.1:5", "pid": 6}],
+  "origin": "http://127.0.0.1:1", "origin_tls": "https://127.0.0.1:8", "origin_admin": "http://127.0.0.1:2", "nats": "",
+  "ca": "/var/origin/ca/cert.pem",
+  "edges": [{"name": "edge-1", "scan": "http://127.0.0.1:4", "scan_tls": "https://127.0.0.1:9", "admin": "http://127.0.0.1:5", "pid": 6}],
   "origin_pid": 7, "admin_token": "a", "push_token": "p", "scanner_key": "s",
   "issuers": ["demo-a", "demo-b"], "subjects": 2,
   "sample": [{"issuer": "demo-a", "subject": "d000000001", "code": "demo-a:d000000001", "status": "green"}]

@@ -61,13 +61,37 @@ func TestPushShowsHowFarItIs(t *testing.T) {
 		}
 		var out strings.Builder
 		root := newRoot()
-		root.SetArgs([]string{"push", "--origin", o.url, "--token", "token", "demo-a", c.file})
+		root.SetArgs([]string{"push", "--origin", o.url, "--token", "token", "--state", t.TempDir(), "demo-a", c.file})
 		root.SetIn(strings.NewReader(content))
 		root.SetOut(&out)
 		root.SetErr(tty)
 		if err := root.ExecuteContext(t.Context()); err != nil || !strings.HasPrefix(out.String(), "pushed 200,001 deltas") {
 			t.Errorf("%s: %q, %v", name, out.String(), err)
 		}
+	}
+}
+
+// TestPushShowsThatItWaits refuses the push until the terminal shows it.
+func TestPushShowsThatItWaits(t *testing.T) {
+	file, _ := tenRows(t)
+	screen, tty := terminal(t)
+	n := 0
+	o := newKeyedOrigin(t, func() fate {
+		if n++; n == 1 {
+			return refuse
+		} else if n == 2 {
+			if seen, err := readUntil(screen, []string{"waiting for the origin: not-ready"}); err != nil {
+				t.Errorf("the terminal shows %q: %v", seen, err)
+			}
+		}
+		return well
+	})
+	root := newRoot()
+	root.SetArgs([]string{"push", "--origin", o.url, "--token", "token", "--state", t.TempDir(), "demo-a", file})
+	root.SetOut(io.Discard)
+	root.SetErr(tty)
+	if err := root.ExecuteContext(t.Context()); err != nil || len(o.lines) != 10 {
+		t.Errorf("%d lines, %v", len(o.lines), err)
 	}
 }
 

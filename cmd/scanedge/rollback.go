@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+
+	"github.com/scanedge/scanedge"
+)
+
+func newRollbackCmd() *cobra.Command {
+	var f operatorFlags
+	var to uint64
+	var note string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "rollback ISSUER --to OFFSET",
+		Short: "Bring back what an issuer's table held at an offset",
+		Long: `rollback computes what must be pushed so that every subject has again the record that it had at OFFSET, or none, shows it, asks, and
+pushes it: the log keeps what was in between. It goes back as far as the origin's snapshots and its log do. While it runs the
+origin holds a second table in memory.`,
+		Example: `  scanedge rollback demo-a --to 1742
+  scanedge rollback demo-a --to 1742 --yes --note "the file of Tuesday was last year's"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("to") {
+				return usageError("to which offset? Give --to OFFSET; see %s --help", cmd.CommandPath())
+			}
+			operator, err := f.open()
+			if err != nil {
+				return err
+			}
+			return rollBack(cmd, operator, &f, args[0], to, note, yes)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().Uint64Var(&to, "to", 0, "offset to go back to: that of a batch, or any after it")
+	cmd.Flags().StringVar(&note, "note", "", "text to keep beside the push in the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "agree to what is shown")
+	return cmd
+}
+
+func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64, note string, yes bool) error {
+	path := issuerURL(issuer, "rollback")
+	what := fmt.Sprintf("roll %s back to offset %d", issuer, to)
+	var p scanedge.Preview
+	if err := operator.Call(cmd.Context(), what, http.MethodPost, path, map[string]any{"to": to, "dry_run": true}, &p); err != nil {
+		return err
+	}
+	if err := printPreview(cmd.ErrOrStderr(), issuer, p); err != nil {
+		return err
+	}
+	if err := agree(cmd, yes, fmt.Sprintf("Bring back what %s held at offset %d?", issuer, to)); err != nil {
+		return err
+	}
+	var a scanedge.Applied
+	accepted := map[string]any{"to": to, "offset": p.Offset, "digest": p.Digest, "note": note}
+	if err := operator.Call(cmd.Context(), what, http.MethodPost, path, accepted, &a); err != nil {
+		return err
+	}
+	return printApplied(cmd, f.asJSON, fmt.Sprintf("rolled %s back to offset %d", issuer, to), a)
+}
