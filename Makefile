@@ -2,6 +2,7 @@
 # make run        builds and starts a whole fleet on this machine; Ctrl-C stops it
 
 .DEFAULT_GOAL := help
+GOTESTSUM := go tool gotestsum $(GOTESTSUM_FLAGS)
 .PHONY: help build run test test-faults test-long lint deploy-check bench table wrk clean
 
 help: ## list the targets
@@ -14,10 +15,10 @@ run: build ## build and start an origin and two edges with a demo population; da
 	@bin/scanedge up --dir var
 
 test: ## run every test but those of faults, with the race detector
-	go test -race -timeout 20m -skip '^TestFault' ./...
+	$(GOTESTSUM) --format pkgname-and-test-fails --packages ./... -- -race -timeout 20m -skip '^TestFault'
 
 test-faults: ## kills, cuts, frozen processes, full disks, flipped bits: real processes; Linux, as root
-	go test -race -timeout 20m -run '^TestFault' ./cmd/e2e -v
+	$(GOTESTSUM) --format standard-verbose --packages ./cmd/e2e -- -race -timeout 20m -run '^TestFault'
 
 test-long: ## the long forms of the tests: more kills, more cycles, ten minutes of readers under stress
 	go test -race -timeout 60m ./cache -run TestReadersUnderStress -stress 5m -v

@@ -146,12 +146,12 @@ func checkPushers(t *testing.T, o *node, all []*node, pushers []*pusher, log *ch
 		known += len(p.keys)
 		for key := range p.keys {
 			if log.keys[key] != 1 {
-				t.Fatalf("key %s is %d times in the log", key, log.keys[key])
+				t.Fatalf(wrong+"key %s is %d times in the log", key, log.keys[key])
 			}
 		}
 	}
 	if len(log.keys) != known {
-		t.Fatalf("%d keys are in the log, and %d pushes were acknowledged or are known", len(log.keys), known)
+		t.Fatalf(wrong+"%d keys are in the log, and %d pushes were acknowledged or are known", len(log.keys), known)
 	}
 	awaitOffset(t, all, "gz", log.at.Offset)
 	for _, p := range pushers {
@@ -171,7 +171,7 @@ func repeatKeys(t *testing.T, o *node, pushers []*pusher) {
 		}
 		r, err := o.push(t.Context(), "gz", p.key(), p.body())
 		if err != nil || r.Count != p.size || int(r.Offset) != p.keys[p.key()] {
-			t.Errorf("%s again: %+v, %v; the first answer was offset %d", p.key(), r, err, p.keys[p.key()])
+			t.Errorf(wrong+"%s again: %+v, %v; the first answer was offset %d", p.key(), r, err, p.keys[p.key()])
 		}
 		other := bytes.Replace(p.body(), []byte(",green,"), []byte(",red,"), 1)
 		if _, err := o.push(t.Context(), "gz", p.key(), other); !refused(err, scanedge.KeyReused) {

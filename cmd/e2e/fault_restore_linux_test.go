@@ -118,7 +118,7 @@ func TestFaultOriginLostAndRestored(t *testing.T) {
 	}
 	now := tickOn(t, o, ahead, k)
 	if now < owed || now >= tried {
-		t.Fatalf("tick %d is there, %d was owed and %d lost", now, owed, tried)
+		t.Fatalf(wrong+"tick %d is there, %d was owed and %d lost", now, owed, tried)
 	}
 	down.start()
 	for _, e := range all {
@@ -134,7 +134,7 @@ func TestFaultOriginLostAndRestored(t *testing.T) {
 	}
 	next := o.mustPush(t, "gz", "late", rows("t", 0, 1, 9))
 	if next.Offset <= last.Offset {
-		t.Errorf("offset %d is given out after %d", next.Offset, last.Offset)
+		t.Errorf(wrong+"offset %d is given out after %d", next.Offset, last.Offset)
 	}
 	awaitOffset(t, all, "gz", next.Offset)
 	mustAllBe(t, all, o, "gz", "s", 0, subjects, 1)
@@ -238,7 +238,7 @@ func TestFaultBackupAndRestoreKilled(t *testing.T) {
 		r.beginOrigin()
 		for issuer, held := range r.issuers(t) {
 			if held != want[issuer] {
-				t.Errorf("%s holds %s, not %s", issuer, held, want[issuer])
+				t.Errorf(wrong+"%s holds %s, not %s", issuer, held, want[issuer])
 			}
 		}
 		r.kill()

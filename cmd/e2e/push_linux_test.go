@@ -147,7 +147,7 @@ func mustAllBe(t *testing.T, all []*node, origin *node, iss, prefix string, from
 			i := from
 			for line := range bytes.Lines(a.body) {
 				if !bytes.Contains(line, until) {
-					t.Fatalf("%s: %s-%d must have number %d (%s): %s", e.name, prefix, i, want, until, line)
+					t.Fatalf(wrong+"%s: %s-%d must have number %d (%s): %s", e.name, prefix, i, want, until, line)
 				}
 				i++
 			}

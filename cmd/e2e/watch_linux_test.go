@@ -12,6 +12,9 @@ import (
 	"github.com/scanedge/scanedge"
 )
 
+// wrong begins the words of a failure that no stall of the machine excuses: CI does not try such a test again.
+const wrong = "WRONG: "
+
 const (
 	lease = 3 * time.Second
 	// slack is what the watchers grant beside the lease: how late a beat may reach an edge on a busy machine.
@@ -164,7 +167,7 @@ func (w *watcher) report(t *testing.T) {
 			t.Errorf("%s: and %d more", w.edge.name, len(w.wrong)-i)
 			break
 		}
-		t.Errorf("%s vouched wrongly: %s", w.edge.name, what)
+		t.Errorf(wrong+"%s vouched wrongly: %s", w.edge.name, what)
 	}
 }
 
