@@ -60,6 +60,8 @@ const (
 	BadJoinToken      ProblemType = "bad-join-token"      // a join token that was used, has expired or is of another origin
 	EdgeExists        ProblemType = "edge-exists"         // an edge of that name is enrolled
 	UnknownEdge       ProblemType = "unknown-edge"        // no edge of that name was enrolled
+	OffsetAhead       ProblemType = "offset-ahead"        // the issuer's log does not go so far yet
+	NotReached        ProblemType = "not-reached"         // the wait is over, and edges are missing that Missing names
 	NotFound          ProblemType = "not-found"           // no such path
 	MethodNotAllowed  ProblemType = "method-not-allowed"  // the path exists, the method does not
 	BadRequest        ProblemType = "bad-request"         // the request could not be read as HTTP
@@ -117,6 +119,8 @@ var problems = map[ProblemType]struct {
 	BadJoinToken:      {http.StatusForbidden, "The join token opens nothing"},
 	EdgeExists:        {http.StatusConflict, "There is an edge of that name"},
 	UnknownEdge:       {http.StatusNotFound, "There is no edge of that name"},
+	OffsetAhead:       {http.StatusConflict, "The issuer's log does not go so far"},
+	NotReached:        {http.StatusGatewayTimeout, "Not all edges have reached the offset"},
 	NotFound:          {http.StatusNotFound, "There is nothing at this path"},
 	MethodNotAllowed:  {http.StatusMethodNotAllowed, "This path does not take that method"},
 	BadRequest:        {http.StatusBadRequest, "The request could not be read"},
@@ -145,6 +149,8 @@ type Problem struct {
 	ID       string   `json:"id,omitempty"`       // with needs-approval: that of the held push
 	Figures  *Figures `json:"figures,omitempty"`  // with needs-approval: what the push would do
 	Earliest *uint64  `json:"earliest,omitempty"` // with too-far-back: the first offset that can be gone back to
+	Reached  []string `json:"reached,omitempty"`  // with not-reached: the edges that show the offset
+	Missing  []string `json:"missing,omitempty"`  // and those that do not
 }
 
 // BadLine says why a line of a push is no delta. Lines count from 1, a CSV header included.

@@ -24,11 +24,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
 )
 
 // Lease is the age past which an edge no longer vouches for its table and marks its answers stale.
-const Lease = 3 * time.Second
+const Lease = scanedge.Lease
 
 // Vouch is what an edge can say of one issuer at a moment. It must not change once given to the Server, but for the table,
 // which its one writer goes on changing.
