@@ -32,6 +32,7 @@ type Entry struct {
 var (
 	ErrSilent  = errors.New("the log has fallen silent")
 	ErrRewound = errors.New("the log ends before the place to follow from: it was made anew, or restored from an older copy")
+	ErrGone    = errors.New("the log's server has no such log: it was deleted")
 )
 
 // What ends a reader's context.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // recreate makes a log anew with n records, as one does who restores a server from nothing.
@@ -53,7 +52,7 @@ func TestReplayEndsWithWhatItReads(t *testing.T) {
 			if err := l.conn.js.DeleteStream(t.Context(), l.stream()); err != nil {
 				t.Fatal(err)
 			}
-		}, jetstream.ErrStreamNotFound, ""},
+		}, ErrGone, ""},
 		"made anew with fewer":   {func(t *testing.T, l *Log) { recreate(t, l, 2) }, ErrRewound, ""},
 		"made anew with as many": {func(t *testing.T, l *Log) { recreate(t, l, held) }, nil, ""},
 		"made anew with more":    {func(t *testing.T, l *Log) { recreate(t, l, held+1) }, nil, fmt.Sprint("new ", held+1)},

@@ -2,6 +2,7 @@ package deltalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,9 +10,12 @@ import (
 )
 
 // Bounds returns the sequences of the first message that the log still holds and of the last that it ever did, and the bytes of
-// all that it holds. A log that holds nothing has first = last + 1.
+// all that it holds. A log that holds nothing has first = last + 1; one that was deleted is ErrGone.
 func (l *Log) Bounds(ctx context.Context) (first, last uint64, bytes uint64, err error) {
 	s, err := l.conn.js.Stream(ctx, l.stream())
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = errors.Join(ErrGone, err)
+	}
 	if err != nil {
 		return 0, 0, 0, fmt.Errorf("ask the log of %s for its bounds: %w", l.issuer, err)
 	}

@@ -2,13 +2,16 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/scanedge/scanedge/sync/delta"
 	"github.com/scanedge/scanedge/sync/deltalog"
@@ -59,6 +62,53 @@ func TestALogElsewhere(t *testing.T) {
 	if o, err := start("origin:wrong"); err == nil || !strings.Contains(err.Error(), "log") {
 		o.Close()
 		t.Errorf("with a wrong password: %v", err)
+	}
+}
+
+// A log that is deleted under an origin ends it as soon as it looks: no push is taken for stored, nor any log made in its place.
+func TestALogElsewhereThatIsDeletedEndsTheOrigin(t *testing.T) {
+	ns := natsServer(t)
+	dir := t.TempDir()
+	start := func() (*Origin, error) {
+		return Open(t.Context(), Config{
+			Dir: dir, Issuers: []string{"demo-a"}, Logger: slog.New(slog.DiscardHandler), Metrics: metrics.NewSet(),
+			Log: &Elsewhere{URL: "nats://origin:o@" + ns.Addr().String(), Replicas: 1},
+		})
+	}
+	o, err := start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	pushN(t, o, 0)
+	take(t, o)
+	deleteLog(t, ns, "demo-a")
+	if rec := post(o, "demo-a", strings.NewReader(row("x", "red"))); rec.Code != http.StatusServiceUnavailable {
+		t.Errorf("told %d %s", rec.Code, rec.Body)
+	}
+	if err := <-o.Broken(); !errors.Is(err, errRemade) || !errors.Is(err, deltalog.ErrGone) { // the default is to wait for 20 s
+		t.Error(err)
+	}
+	if o.word("demo-a", "x") != "none" {
+		t.Error("a push was applied that no log has")
+	}
+	o.Close()
+	if o, err := start(); err == nil {
+		o.Close()
+		t.Error("it starts with less than it acknowledged")
+	}
+}
+
+// deleteLog deletes what the server holds of an issuer, as an operator does with the wrong command.
+func deleteLog(t *testing.T, ns *server.Server, issuer string) {
+	t.Helper()
+	nc, err := nats.Connect("nats://origin:o@" + ns.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if m, err := nc.Request("$JS.API.STREAM.DELETE.issuer_"+issuer, nil, time.Minute); err != nil || !strings.Contains(string(m.Data), `"success":true`) {
+		t.Fatalf("%+v, %v", m, err)
 	}
 }
 

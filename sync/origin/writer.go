@@ -256,7 +256,7 @@ func (w *writer) sure(ctx context.Context) error {
 		return nil
 	}
 	err := w.replay(ctx)
-	if errors.Is(err, deltalog.ErrRewound) {
+	if errors.Is(err, deltalog.ErrRewound) || errors.Is(err, deltalog.ErrGone) {
 		return fmt.Errorf("%w (%w)", errRemade, err)
 	}
 	if err == nil && w.epoch != 0 && w.past.epoch != w.epoch {
