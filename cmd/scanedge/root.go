@@ -80,13 +80,17 @@ func newRoot() *cobra.Command {
 
 Every flag may be given as SCANEDGE_<FLAG> in the environment (--admin-listen as SCANEDGE_ADMIN_LISTEN) or as
 "admin-listen: …" in the YAML file that --config names. A flag wins over the environment, the environment over the file.`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return configure(cmd) },
-		Args:              cobra.NoArgs,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if forShells(cmd) {
+				return nil // a shell's start must not fail for settings that are meant for others
+			}
+			return configure(cmd)
+		},
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().String("config", "", "YAML file with settings, a flag's name a key")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
@@ -95,6 +99,7 @@ Every flag may be given as SCANEDGE_<FLAG> in the environment (--admin-listen as
 	root.AddCommand(newTokenCmd(), newIssuerCmd())
 	root.AddCommand(newHeldCmd(), newApproveCmd(), newRollbackCmd(), newSubjectCmd())
 	root.AddCommand(newBackupCmd(), newRestoreCmd())
+	addCompletion(root)
 	usageArgs(root)
 	return root
 }
