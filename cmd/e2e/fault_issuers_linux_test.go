@@ -88,5 +88,5 @@ func singlePushes(t *testing.T, o *node, issuer string, count int) (took []time.
 func quantiles(d []time.Duration) string {
 	slices.Sort(d)
 	at := func(q float64) time.Duration { return d[int(q*float64(len(d)-1))].Round(10 * time.Microsecond) }
-	return fmt.Sprintf("p50 %v, p99 %v, most %v of %d", at(0.5), at(0.99), at(1), len(d))
+	return fmt.Sprintf("p50 %v, p99 %v, p99.9 %v, most %v of %d", at(0.5), at(0.99), at(0.999), at(1), len(d))
 }
