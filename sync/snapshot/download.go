@@ -97,6 +97,7 @@ func (f *fetch) receive(ctx context.Context, source string) error {
 		return cmp.Or(context.Cause(ctx), err)
 	}
 	defer res.Body.Close()
+	began, had := time.Now(), f.received
 	for !f.whole() {
 		n, err := io.ReadFull(res.Body, f.buf[:min(int64(chunk), f.size-f.at)])
 		if err := f.take(f.buf[:n]); err != nil {
@@ -106,6 +107,13 @@ func (f *fetch) receive(ctx context.Context, source string) error {
 			return fmt.Errorf("%w at byte %d: %w", errCut, f.at, cmp.Or(context.Cause(ctx), err))
 		}
 		late.Reset(chunkWithin)
+		if len(f.sources) == 1 || time.Since(began) < turn {
+			continue
+		}
+		if f.received-had < turnLeast && !f.whole() {
+			return fmt.Errorf("%w: %d bytes in %v", errSlow, f.received-had, time.Since(began).Round(time.Millisecond))
+		}
+		began, had = time.Now(), f.received
 	}
 	return nil
 }

@@ -30,6 +30,8 @@ type Before struct {
 var (
 	chunk       = 256 << 10              // bytes that are read, and sent, at a time
 	chunkWithin = 10 * time.Second       // a source gives a chunk in that time, or is given up
+	turn        = 10 * time.Second       // in which a source gives the least that is worth staying for while there are others,
+	turnLeast   = int64(10 << 20)        // or the next one has its turn: where the way to all is slower they take turns, a request each
 	leaveAlone  = 30 * time.Second       // a source that gave wrong bytes
 	waitFirst   = 100 * time.Millisecond // between two rounds; doubles up to
 	waitMost    = time.Second
@@ -184,6 +186,8 @@ func (f *fetch) round(ctx context.Context) error {
 			f.logger.Warn("a source of a snapshot gave wrong bytes; leaving it alone for a while", "source", source, "for", leaveAlone)
 		case errors.Is(err, errBusy):
 			busy, f.alive = true, true
+		case errors.Is(err, errSlow):
+			f.logger.Info("a source of a snapshot is slow; the next one has its turn", "source", source, "err", err)
 		case err != nil:
 			f.logger.Debug("a source of a snapshot does not serve", "source", source, "err", err)
 		}
@@ -198,7 +202,7 @@ func (f *fetch) drain(ctx context.Context, source string) error {
 		err := f.receive(ctx, source)
 		gave := f.received - received
 		f.alive = f.alive || gave > 0
-		again := errors.Is(err, errMixed) || errors.Is(err, errCut) && gave >= int64(chunk)
+		again := errors.Is(err, errMixed) || errors.Is(err, errCut) && !errors.Is(err, errSlow) && gave >= int64(chunk)
 		if !again || ctx.Err() != nil {
 			return err
 		}

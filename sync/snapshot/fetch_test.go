@@ -470,3 +470,35 @@ func TestASourceSendsNobodyElsewhere(t *testing.T) {
 	to := open(t, t.TempDir())
 	load(t, to, fetchFrom(t, to, f, client, sly, url), want)
 }
+
+// A source that gives little, each chunk in time or a first one and then nothing, does not keep a fetch from those that would give all.
+func TestASourceThatTricklesIsLeftForTheNext(t *testing.T) {
+	defer func(within, d time.Duration, least int64) { chunkWithin, turn, turnLeast = within, d, least }(chunkWithin, turn, turnLeast)
+	chunkWithin, turn, turnLeast = 200*time.Millisecond, 100*time.Millisecond, 4<<10
+	f, want, data := original(t, 10_000, 3)
+	for name, bad := range map[string]func(m *mirror, rw http.ResponseWriter, req *http.Request, from int){
+		"a chunk in time": func(m *mirror, rw http.ResponseWriter, req *http.Request, from int) {
+			for m.head(rw, from, len(m.data)); req.Context().Err() == nil && from < len(m.data); from += chunk {
+				_, _ = rw.Write(m.data[from:min(from+chunk, len(m.data))])
+				_ = http.NewResponseController(rw).Flush()
+				time.Sleep(50 * time.Millisecond)
+			}
+		},
+		"a chunk and then nothing": func(m *mirror, rw http.ResponseWriter, req *http.Request, from int) {
+			m.head(rw, from, len(m.data))
+			_, _ = rw.Write(m.data[from:min(from+chunk, len(m.data))])
+			_ = http.NewResponseController(rw).Flush()
+			<-req.Context().Done()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			slow, good := newMirror(t, data, bad), newMirror(t, data, nil)
+			client, _ := newCounter(t)
+			to := open(t, t.TempDir())
+			load(t, to, fetchFrom(t, to, f, client, slow.url, good.url), want)
+			if slow.asked.Load() > good.asked.Load() { // however slow this machine is, they take turns
+				t.Errorf("the slow source was asked %d times, the good one %d", slow.asked.Load(), good.asked.Load())
+			}
+		})
+	}
+}
