@@ -121,7 +121,7 @@ func newEdgeRevokeCmd() *cobra.Command {
 		Long: `revoke makes the origin refuse an edge from this moment on, and closes its connections. It holds what it holds: its answers age,
 are marked stale after 3 s, and end at the issuer's max_stale. Other edges refuse it too, as soon as the origin tells them.
 
-The name can be enrolled again, for another key: on that machine remove the folder DIR/identity and join with the new token.`,
+The name can be enrolled again, for another key: start the edge of that machine with the new token.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := enrol.CheckName(args[0]); err != nil {

@@ -39,27 +39,52 @@ func checkEnrolled(f edgeFlags) error {
 	return nil
 }
 
-// identify is the identity that this edge has; nil is none, then it joins with its token.
-func identify(ctx context.Context, id *enrol.Identity, f edgeFlags, logger *slog.Logger) (*enrol.Identity, error) {
-	if id != nil && time.Now().After(id.Ends()) {
-		return nil, fmt.Errorf("the certificate of this edge, %s, ended on %s: it was not renewed in time. Enrol it again with --replace, "+
-			"remove %s, and start it with the new --join TOKEN", id.Name(), id.Ends().Format(time.DateTime), identityOf(f.dir))
-	}
-	if id != nil && f.join != "" {
-		logger.Info("this edge has joined before, the token is not used; to join anew, remove the folder of its identity",
-			"edge", id.Name(), "identity", identityOf(f.dir))
-	}
-	if id != nil {
-		return id, nil
-	}
+// rejoinWithin is how long an edge that could serve waits for an origin that is to make it anew.
+const rejoinWithin = 10 * time.Second
+
+// identify is the identity that this edge has, or the one that a token makes of it: a first one, or another in the place of known. A
+// token that known was joined by, as it stays in a unit's file, does nothing. One that opens nothing leaves known as it is.
+func identify(ctx context.Context, known *enrol.Identity, f edgeFlags, logger *slog.Logger) (*enrol.Identity, error) {
+	over := known != nil && time.Now().After(known.Ends())
 	token, err := enrol.ParseToken(f.join)
+	if known != nil && (f.join == "" || err == nil && known.JoinedBy(token)) {
+		if over {
+			return nil, fmt.Errorf("the certificate of this edge, %s, ended on %s: it was not renewed in time, or this machine's clock is wrong. "+
+				"Enrol it again with --replace, and start it with the new --join TOKEN", known.Name(), known.Ends().Format(time.DateTime))
+		}
+		if f.join != "" {
+			logger.Info("this edge has joined before, the token is not used", "edge", known.Name())
+		}
+		return known, nil
+	}
 	if err != nil {
 		return nil, err // it was checked with the flags
 	}
 	token.URL = strings.TrimRight(cmp.Or(f.origin, token.URL), "/")
-	id, err = enrol.Join(ctx, token, identityOf(f.dir), logger)
-	if err != nil && ctx.Err() != nil {
+	id, err := joinOrRejoin(ctx, known, token, f, over, logger)
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return nil, nil // it was told to stop
+	case err != nil && known != nil && !over && !errors.Is(err, enrol.ErrOtherCA):
+		logger.Warn("the token of --join made no new identity; going on with the one from before. Enrol the edge again if it is to be replaced, "+
+			"else leave --join away", "edge", known.Name(), "err", err)
+		return known, nil
+	}
+	return id, err
+}
+
+func joinOrRejoin(ctx context.Context, known *enrol.Identity, token enrol.Token, f edgeFlags, over bool, logger *slog.Logger) (*enrol.Identity, error) {
+	if known == nil {
+		return enrol.Join(ctx, token, identityOf(f.dir), logger)
+	}
+	if !over { // it can serve meanwhile
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, rejoinWithin)
+		defer cancel()
+	}
+	id, err := known.Rejoin(ctx, token, logger)
+	if err == nil {
+		logger.Info("joined anew: another identity has taken the place of the one before", "edge", id.Name(), "before", known.Name())
 	}
 	return id, err
 }

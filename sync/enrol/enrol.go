@@ -11,6 +11,7 @@
 //   - registry_file.go: its file
 //   - token.go: [Token], the one string that a new machine needs
 //   - join.go: [Join], the way from a token to an identity
+//   - rejoin.go: another identity in the place of one that there is
 //   - identity.go: [Identity], what an edge is known by: TLS for its clients and servers
 //   - identity_file.go: its folder
 //   - renew.go: a certificate renewed while it is in use

@@ -15,6 +15,7 @@ import (
 type Identity struct {
 	dir    string
 	origin string
+	token  string // hash of the secret that it was joined by
 	ca     *x509.Certificate
 	cert   atomic.Pointer[tls.Certificate]
 }

@@ -27,12 +27,16 @@ const (
 type whereabouts struct {
 	Version int    `json:"version"`
 	URL     string `json:"url"`
+	Token   string `json:"token,omitempty"` // hash of the secret that it was joined by
 }
 
 const identityVersion = 1
 
 // Load reads the identity from a folder. If there is none, or not all of it yet, the error is [fs.ErrNotExist].
 func Load(dir string) (*Identity, error) {
+	if err := settle(dir); err != nil {
+		return nil, fmt.Errorf("end the replacement of this edge's identity in %s: %w", dir, err)
+	}
 	id, err := load(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read this edge's identity from %s: %w; remove the folder, and join with a new token", dir, err)
@@ -66,7 +70,7 @@ func load(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	id.origin = w.URL
+	id.origin, id.token = w.URL, w.Token
 	return id, id.use(&cert)
 }
 
@@ -94,7 +98,7 @@ func save(dir string, t Token, key *ecdsa.PrivateKey, a Answer) error {
 	if err := durable.WriteFile(filepath.Join(dir, caFile), []byte(a.CA)); err != nil {
 		return err
 	}
-	if err := durable.WriteJSON(filepath.Join(dir, originFile), whereabouts{identityVersion, t.URL}); err != nil {
+	if err := durable.WriteJSON(filepath.Join(dir, originFile), whereabouts{identityVersion, t.URL, t.hash()}); err != nil {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(dir, certFile), []byte(a.Certificate))
