@@ -19,17 +19,28 @@ import (
 // from the identity shows the new one from its next handshake on; connections stay. What fails is tried again a hundredth of a life
 // later.
 func (id *Identity) Keep(ctx context.Context, origin string, logger *slog.Logger) {
+	id.keep(ctx, origin, logger, time.Until)
+}
+
+// keep is Keep by a clock.
+func (id *Identity) keep(ctx context.Context, origin string, logger *slog.Logger, until func(time.Time) time.Duration) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: id.Client(), DisableKeepAlives: true}}
 	for pause := time.Duration(0); ; {
 		leaf := id.cert.Load().Leaf
 		select {
-		case <-time.After(max(pause, time.Until(renewalAt(leaf)))):
+		case <-time.After(max(pause, until(renewalAt(leaf)))):
 		case <-ctx.Done():
 			return
 		}
-		pause = 0
-		if err := id.renew(ctx, client, origin); err != nil && ctx.Err() == nil {
-			pause = leaf.NotAfter.Sub(leaf.NotBefore) / 100
+		pause = leaf.NotAfter.Sub(leaf.NotBefore) / 100
+		switch err := id.renew(ctx, client, origin); {
+		case ctx.Err() != nil:
+		case err == nil && until(renewalAt(id.cert.Load().Leaf)) > 0:
+			pause = 0
+		case err == nil:
+			logger.Warn("the certificate that the origin just issued is to be renewed already: this machine's clock is ahead of the origin's, set it right",
+				"ends", id.Ends(), "in", pause)
+		default:
 			logger.Warn("this edge's certificate was not renewed; trying again", "ends", id.Ends(), "in", pause, "err", err)
 		}
 	}
