@@ -12,8 +12,8 @@ import (
 	"github.com/scanedge/scanedge/sync/access"
 )
 
-// controlSilence is how long the origin may say nothing new, though it says what it said again every five seconds. Tests wait for less.
-var controlSilence = 15 * time.Second
+// controlSilence is how long the origin may say nothing new, though it says what it said again every five seconds.
+const controlSilence = 15 * time.Second
 
 // following is a replica on its way; stop returns when it has stopped.
 type following struct {

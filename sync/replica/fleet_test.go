@@ -123,6 +123,15 @@ func (s *shelf) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
+	f := newFleetNowhere(t)
+	f.origin = httptest.NewServer(f)
+	t.Cleanup(f.origin.Close)
+	return f
+}
+
+// newFleetNowhere is one that does not listen yet.
+func newFleetNowhere(t *testing.T) *fleet {
+	t.Helper()
 	f := &fleet{chain: newChain(t), served: snapshot.NewServer(2), told: make(chan struct{})}
 	f.shelf = newShelf()
 	var err error
@@ -131,8 +140,6 @@ func newFleet(t *testing.T) *fleet {
 	}
 	f.control = access.Control{Version: access.ControlVersion, Issuers: []issuer.Public{f.secret.Public()}}
 	f.shelves = map[string]*shelf{f.secret.ID: f.shelf}
-	f.origin = httptest.NewServer(f)
-	t.Cleanup(f.origin.Close)
 	f.keep(t, f.reign())
 	return f
 }

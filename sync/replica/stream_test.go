@@ -92,45 +92,6 @@ func TestAClaimedSizeTakesLittleMemory(t *testing.T) {
 	}
 }
 
-// A log that says nothing is given up, before its answer begins or in it, whatever else is well; one that comes slowly is not.
-func TestSilence(t *testing.T) {
-	c := newChain(t)
-	record := c.reign().Record
-	for name, tc := range map[string]struct {
-		answer func(rw http.ResponseWriter, gone <-chan struct{})
-		is     error
-	}{
-		"from the start": {func(_ http.ResponseWriter, gone <-chan struct{}) { <-gone }, ErrSilent},
-		"then": {func(rw http.ResponseWriter, gone <-chan struct{}) {
-			_ = issuer.WriteFrame(rw, record)
-			_ = http.NewResponseController(rw).Flush()
-			<-gone
-		}, ErrSilent},
-		"slowly": {func(rw http.ResponseWriter, gone <-chan struct{}) {
-			for i := range 4 {
-				_, _ = rw.Write([]byte{200, 0, 0, 0}[i : i+1])
-				_ = http.NewResponseController(rw).Flush()
-				time.Sleep(silence / 2)
-			}
-		}, io.ErrUnexpectedEOF},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-				rw.Header().Set("Scanedge-Log-Last", "9")
-				tc.answer(rw, req.Context().Done())
-			}))
-			defer s.Close()
-			o := &origin{url: s.URL, client: newClient()}
-			defer o.client.CloseIdleConnections()
-			err := o.follow(t.Context(), "demo-a", 7, func(uint64) {}, func(entry) error { return nil })
-			if !errors.Is(err, tc.is) {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 // What came on the way to the log's end counts as old: an origin that is slow to answer may have sent a beat that was made before it
 // was asked for it. So the log counts as asked when the request was sent, and where the answer takes too long it is asked again.
 func TestALateAnswerIsAskedForAgain(t *testing.T) {
@@ -175,27 +136,4 @@ func TestLogsAreFollowedWithoutControl(t *testing.T) {
 	f.says(func(c *access.Control) { c.Version = access.ControlVersion })
 	f.second(t, "demo-b")
 	e.until("told of the other", func() bool { return e.report("demo-b").Issuer != "" })
-}
-
-// An origin that has nothing new to say says so: one that says nothing is asked anew.
-func TestASilentControlIsAskedAnew(t *testing.T) {
-	controlSilence = 2 * time.Second
-	defer func() { controlSilence = 15 * time.Second }()
-	asked := make(chan struct{}, 10)
-	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		asked <- struct{}{}
-		_, _ = io.WriteString(rw, `{"version":1}`+"\n")
-		_ = http.NewResponseController(rw).Flush()
-		<-req.Context().Done()
-	}))
-	defer s.Close()
-	k := New(Config{Client: newClient(), Sources: newClient(), Origin: s.URL, Learned: func(access.Control) {}})
-	defer k.origin.client.CloseIdleConnections()
-	for range 2 {
-		heard := 0
-		if err := k.learn(t.Context(), func() { heard++ }); !strings.Contains(err.Error(), "silent") || heard != 1 {
-			t.Errorf("heard %d times, %v", heard, err)
-		}
-		<-asked
-	}
 }
