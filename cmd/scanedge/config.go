@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/knadh/koanf/parsers/yaml"
@@ -13,6 +14,10 @@ import (
 )
 
 const envPrefix = "SCANEDGE_"
+
+// places are the flags of which each says whom to ask. They are one setting: where one is given, those of a weaker source do not
+// count, or the token of one place would be brought to another.
+var places = []string{"up", "origin", "edge"}
 
 // configure fills the flags that were not given from the environment and, below it, from the YAML file. Verbs read flags alone.
 func configure(cmd *cobra.Command) error {
@@ -53,8 +58,9 @@ func environment() *koanf.Koanf {
 
 // fill sets the flags that nothing stronger has set.
 func fill(flags *pflag.FlagSet, k *koanf.Koanf, source string) (err error) {
+	placed := slices.ContainsFunc(places, flags.Changed)
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || f.Name == "help" || !k.Exists(f.Name) || err != nil {
+		if f.Changed || f.Name == "help" || !k.Exists(f.Name) || placed && slices.Contains(places, f.Name) || err != nil {
 			return
 		}
 		value := k.String(f.Name)

@@ -37,7 +37,8 @@ func (f *operatorFlags) open() (*scanedge.Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	origin, token := cmp.Or(f.origin, fleet.Origin), cmp.Or(f.token, fleet.AdminToken)
+	origin := cmp.Or(f.origin, fleet.Origin)
+	token := secret(f.token, fleet.AdminToken, origin, fleet.Origin, fleet.OriginTLS)
 	if origin == "" || token == "" {
 		return nil, usageError("which origin, with which admin token? Give --origin URL and the token as SCANEDGE_TOKEN, " +
 			"or --up FILE of a fleet that runs")

@@ -124,7 +124,8 @@ func (f *pushFlags) check(file string) (err error) {
 	if err != nil {
 		return err
 	}
-	f.origin, f.token, f.ca = cmp.Or(f.origin, fleet.Origin), cmp.Or(f.token, fleet.PushToken), caFlag(cmp.Or(string(f.ca), fleet.CA))
+	f.origin, f.ca = cmp.Or(f.origin, fleet.Origin), caFlag(cmp.Or(string(f.ca), fleet.CA))
+	f.token = secret(f.token, fleet.PushToken, f.origin, fleet.Origin, fleet.OriginTLS)
 	if f.origin == "" || f.token == "" {
 		return usageError("which origin, with which token? Give --origin URL and --token TOKEN, " +
 			"or --up FILE of a fleet that runs")

@@ -2,13 +2,14 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -71,6 +72,14 @@ func runningFleet(up, address string) (*fleet.Up, error) {
 	return fleet.LoadUp(up)
 }
 
+// secret is the token to bring to server: the one that was given, else that of the fleet, which is for its own servers alone.
+func secret(given, ofFleet, server string, ofTheFleet ...string) string {
+	if given == "" && slices.Contains(ofTheFleet, strings.TrimSuffix(server, "/")) {
+		return ofFleet
+	}
+	return given
+}
+
 func edgeToAsk(url, key, up string, ca caFlag) (*scanedge.Edge, error) {
 	f, err := runningFleet(up, url)
 	if err != nil {
@@ -79,7 +88,11 @@ func edgeToAsk(url, key, up string, ca caFlag) (*scanedge.Edge, error) {
 	if url == "" && len(f.Edges) > 0 {
 		url = f.Edges[0].Scan
 	}
-	key = cmp.Or(key, f.ScannerKey)
+	var edges []string
+	for _, e := range f.Edges {
+		edges = append(edges, e.Scan, e.ScanTLS)
+	}
+	key = secret(key, f.ScannerKey, url, edges...)
 	if url == "" || key == "" {
 		return nil, usageError("which edge, with which key? Give --edge URL and --key KEY, or --up FILE of a fleet that runs")
 	}
