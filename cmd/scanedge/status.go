@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -81,9 +80,6 @@ func askStatus(ctx context.Context, operator *scanedge.Operator, within time.Dur
 	err = operator.Call(ctx, "ask for the fleet's status", http.MethodGet, "/v1/status", nil, &s)
 	if err == nil && s.State != scanedge.Healthy && s.State != scanedge.Degraded {
 		err = fmt.Errorf("ask for the fleet's status: the answer's state is %q; is it an origin's address?", s.State)
-	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return s, err
 }
