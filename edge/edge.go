@@ -68,6 +68,14 @@ func New(set *metrics.Set) *Server {
 	return s
 }
 
+// Scans returns how many scans were answered since New, those of a batch each, refused ones included.
+func (s *Server) Scans() (n uint64) {
+	for _, c := range s.words {
+		n += c.Get()
+	}
+	return n
+}
+
 // Hold says which issuers this edge answers for. What it held before of an issuer, it keeps. One caller at a time.
 func (s *Server) Hold(issuers []string) {
 	before := s.holdings()

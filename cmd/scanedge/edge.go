@@ -171,13 +171,18 @@ func (at edgeListeners) close() {
 // serveAsEdge holds the tables and answers scans until ctx ends.
 func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListeners, id *enrol.Identity, logger *slog.Logger) error {
 	origin := strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/")
-	set, fleet := metrics.NewSet(), new(fellows)
+	set, fleet, keys := metrics.NewSet(), new(fellows), new(access.Uses)
 	server := edge.New(set)
 	server.Hold(f.issuers)
+	learned := func(c access.Control) {
+		fleet.learn(c.Edges)
+		keys.Learn(c)
+		learn(server, f.issuers, c, keys)
+	}
 	keeper := replica.New(replica.Config{
 		Origin: origin, Client: client(id.Client()), Sources: client(id.ToSources(fleet.know)), Issuers: f.issuers, Dir: f.dir,
 		MemoryLimit: int64(f.memory), SnapshotEvery: f.snapshotEvery, ScrubEvery: f.scrubEvery, PeerURL: urlOf(at.peers),
-		Learned: func(c access.Control) { fleet.learn(c.Edges); learn(server, f.issuers, c) },
+		Version: version, Scans: server.Scans, Used: keys.News, Learned: learned,
 		Publish: func(pub issuer.Public, v replica.View) { server.Publish(pub.ID, vouch(pub, v)) },
 		Logger:  logger, Metrics: set,
 	})
@@ -230,7 +235,7 @@ func vouch(pub issuer.Public, v replica.View) edge.Vouch {
 
 // learn makes the server hold and admit what the origin says: the chosen issuers, or all that it has. What is held once is not let
 // go: an issuer that the origin does not name any more ages.
-func learn(server *edge.Server, chosen []string, c access.Control) {
+func learn(server *edge.Server, chosen []string, c access.Control, keys *access.Uses) {
 	if len(chosen) == 0 {
 		ids := server.Held()
 		for _, pub := range c.Issuers {
@@ -238,9 +243,5 @@ func learn(server *edge.Server, chosen []string, c access.Control) {
 		}
 		server.Hold(ids)
 	}
-	keys := access.Set(c.ScannerKeys)
-	server.Admit(func(key []byte) bool {
-		_, ok := keys.Name(key)
-		return ok
-	})
+	server.Admit(keys.Admit)
 }

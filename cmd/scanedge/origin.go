@@ -171,7 +171,7 @@ func runOrigin(ctx context.Context, f originFlags) error {
 	defer admin.stop()
 
 	o, err := origin.Open(ctx, origin.Config{
-		Dir: f.dir, Log: f.elsewhere(), Issuers: originIssuers(f), MaxStale: f.maxStale,
+		Dir: f.dir, Version: version, Log: f.elsewhere(), Issuers: originIssuers(f), MaxStale: f.maxStale,
 		EdgesAt: f.edgesAt(secure.Addr()), Hosts: f.hosts(secure.Addr()), SnapshotEvery: f.snapshotEvery, Logger: logger, Metrics: set,
 	})
 	if err != nil {

@@ -126,8 +126,8 @@ func newTokenListCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the tokens, their limits and when they were last used",
-		Long: `list shows the tokens that there are and those that ended of late. The last use is that at the origin, and may be up to a minute too
-old after a crash; edges check scanner keys by themselves.`,
+		Long: `list shows the tokens that there are and those that ended of late. The last use of a scanner key is what
+the edges report of it, a second later. After a crash a last use may be up to a minute too old.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			op, err := f.open()
@@ -165,9 +165,6 @@ func tokenRows(tokens []access.Token, now time.Time) [][]string {
 			if len(t.Issuers) > 0 {
 				issuers = strings.Join(t.Issuers, ",")
 			}
-		}
-		if t.Kind == access.Scan {
-			used = "at the edges"
 		}
 		rows = append(rows, []string{t.ID, string(t.Kind), printable(t.Name), issuers, limitsOf(t), ago(t.Made, now), used, stateOf(t, now)})
 	}

@@ -22,7 +22,7 @@ func TestTokenRows(t *testing.T) {
 		"id|kind|name|issuers|limits|made|last use|state",
 		"a|push|广州|all||2 days ago|3 minutes ago|in force",
 		"b|push|x|gz,sz|1000/s, 50 a push|2 days ago|never|revoked 1 hour ago",
-		`c|scan|"gate\x1b[31m"|||2 days ago|at the edges|expired 1 minute ago`,
+		`c|scan|"gate\x1b[31m"|||2 days ago|never|expired 1 minute ago`,
 		"d|admin|y|||2 days ago|never|in force, rotated 1 second ago, expires in 1 day",
 	} {
 		if got := strings.Join(rows[i], "|"); got != want {

@@ -6,7 +6,7 @@
 //   - store.go: [Store], the tokens of an origin: who is let in, and what becomes of a token
 //   - file.go: access.json, which outlives the process
 //   - shown.go: tokens.json, in which the first start shows what it made
-//   - control.go: [Control], what edges are told
+//   - control.go: [Control], what edges are told; report.go: [Report], what they tell; uses.go: scanner keys as an edge checks them
 //
 // A token is 130 random bits behind a word that says what it is for ("push-…"), so a leaked one is recognised and a wrong one
 // explains itself. It is shown once, by who makes it; kept are SHA-256 hashes. To look up a hash of what was brought takes a time

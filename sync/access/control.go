@@ -9,6 +9,7 @@ type Control struct {
 	Serial      uint64            `json:"serial"` // grows with each change, also over restarts of the origin
 	Issuers     []issuer.Public   `json:"issuers"`
 	ScannerKeys map[Hash]string   `json:"scanner_keys"`    // hash to the checkpoint's name
+	ScannerIDs  map[Hash]string   `json:"scanner_ids"`     // hash to the token's id, by which its use is reported
 	Edges       map[string]string `json:"edges,omitempty"` // the fleet's edges
 }
 

@@ -115,18 +115,31 @@ func (s *Store) Check(kind Kind, token []byte) (*Bearer, bool) {
 	return d.bearer, true
 }
 
-// Scanners returns the scanner keys that are in force, as edges are to admit them; the serial of what edges are told; and a channel
-// that is closed when either is out of date.
-func (s *Store) Scanners() (keys Set, serial uint64, outdated <-chan struct{}) {
+// Control returns what edges are told of scanner keys: those in force with the serial, and a channel that is closed when that is out of
+// date.
+func (s *Store) Control() (c Control, outdated <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys = Set{}
+	c = Control{Version: ControlVersion, Serial: s.serial, ScannerKeys: Set{}, ScannerIDs: map[Hash]string{}}
 	for hash, d := range *s.doors.Load() {
 		if d.bearer.Kind == Scan {
-			keys[hash] = d.bearer.Name()
+			c.ScannerKeys[hash], c.ScannerIDs[hash] = d.bearer.Name(), d.bearer.ID
 		}
 	}
-	return keys, s.serial, s.outdated
+	return c, s.outdated
+}
+
+// Used notes when edges say that scanner keys were used, in Unix seconds by token id. What is no scanner key is
+// passed over; nothing was used later than now.
+func (s *Store) Used(uses map[string]int64) {
+	now := time.Now().Unix()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, b := range s.bearers {
+		if at := uses[b.ID]; b.Kind == Scan && at > b.used.Load() {
+			b.used.Store(min(at, now))
+		}
+	}
 }
 
 // Changed says that something else that edges are told has changed.

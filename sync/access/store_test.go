@@ -174,7 +174,8 @@ func TestExpiry(t *testing.T) {
 		s, _ := open(t, t.TempDir())
 		go s.Keep(t.Context(), slog.New(slog.DiscardHandler))
 		made, plain := create(t, s, Token{Kind: Scan, Name: "gate", Expires: time.Now().Add(90 * time.Minute)})
-		keys, serial, outdated := s.Scanners()
+		c, outdated := s.Control()
+		keys, serial := c.ScannerKeys, c.Serial
 		if len(keys) != 2 || keys[HashOf([]byte(plain))] != "gate" {
 			t.Errorf("%v", keys)
 		}
@@ -190,8 +191,8 @@ func TestExpiry(t *testing.T) {
 			t.Errorf("told at %v, not at %v", time.Now(), made.Expires)
 		}
 		admits(t, s, Scan, plain, "")
-		if keys, later, _ := s.Scanners(); len(keys) != 1 || later <= serial {
-			t.Errorf("serial %d after %d, %d keys", later, serial, len(keys))
+		if c, _ := s.Control(); len(c.ScannerKeys) != 1 || c.Serial <= serial {
+			t.Errorf("serial %d after %d, %d keys", c.Serial, serial, len(c.ScannerKeys))
 		}
 		create(t, s, Token{Kind: Scan, Name: "gate"})
 	})
@@ -241,10 +242,10 @@ func TestSerial(t *testing.T) {
 		var last uint64
 		grew := func(s *Store, what string) {
 			t.Helper()
-			if _, serial, _ := s.Scanners(); serial <= last {
-				t.Errorf("%s: %d after %d", what, serial, last)
+			if c, _ := s.Control(); c.Serial <= last {
+				t.Errorf("%s: %d after %d", what, c.Serial, last)
 			} else {
-				last = serial
+				last = c.Serial
 			}
 		}
 		grew(s, "first")
@@ -349,7 +350,7 @@ func TestStoreUnderLoad(t *testing.T) {
 	wg.Wait()
 	stop()
 	keep.Wait()
-	if keys, _, _ := s.Scanners(); len(keys) != 5 {
-		t.Errorf("%d keys", len(keys))
+	if c, _ := s.Control(); len(c.ScannerKeys) != 5 {
+		t.Errorf("%d keys", len(c.ScannerKeys))
 	}
 }

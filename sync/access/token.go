@@ -35,7 +35,7 @@ type Token struct {
 	Rotated time.Time `json:"rotated,omitzero"`
 	Expires time.Time `json:"expires,omitzero"` // zero: it does not
 	Revoked time.Time `json:"revoked,omitzero"`
-	Used    time.Time `json:"used,omitzero"` // at the origin, to the second; a scanner key is not seen there
+	Used    time.Time `json:"used,omitzero"` // to the second; of a scanner key as edges reported it
 }
 
 // maxName is the longest name, in characters.

@@ -18,8 +18,7 @@ var slowEdge = 10 * time.Second
 
 // control is what an edge is told, and a channel that is closed when it is out of date.
 func (o *Origin) control(e enrol.Edge) (c access.Control, outdated <-chan struct{}) {
-	c = access.Control{Version: access.ControlVersion}
-	c.ScannerKeys, c.Serial, outdated = o.access.Scanners() // before the rest, which may be newer than its serial, never older
+	c, outdated = o.access.Control() // before the rest, which may be newer than its serial, never older
 	c.Edges = o.enrolled.registry.Keys()
 	for _, w := range o.sorted() {
 		if e.May(w.secret.ID) {

@@ -154,6 +154,7 @@ func (o *Origin) serveJoin(rw http.ResponseWriter, req *http.Request) {
 		edgeProblem(err).Write(rw)
 		return
 	}
+	o.fleet.expect(answer.Name)
 	o.access.Changed()
 	o.cfg.Logger.Info("an edge has joined", "edge", answer.Name, "from", req.RemoteAddr)
 	writeJSON(rw, answer)
@@ -204,6 +205,7 @@ func (o *Origin) serveEdge(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 		o.enrolled.live.cut(name)
+		o.fleet.forget(name)
 		o.access.Changed()
 		o.cfg.Logger.Info("an edge was revoked", "edge", name)
 		writeJSON(rw, e)
@@ -230,6 +232,7 @@ func (o *Origin) serveEnrol(rw http.ResponseWriter, req *http.Request, name stri
 		return
 	}
 	o.enrolled.live.cut(name) // of the one that it replaces
+	o.fleet.forget(name)
 	o.access.Changed()
 	o.cfg.Logger.Info("an edge was enrolled", "edge", name, "issuers", body.Issuers, "until", until)
 	rw.Header().Set("Content-Type", "application/json") // where writeJSON is too late

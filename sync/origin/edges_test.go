@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -205,7 +206,12 @@ func TestWhoMayDoWhatOverTLS(t *testing.T) {
 		{"GET", "/v1/issuers/nowhere/log?after=0", "", "edge of all", "404 unknown-issuer"},
 		{"GET", "/v1/issuers/nowhere/snapshot", "", "edge of all", "404 unknown-issuer"},
 		{"GET", "/v1/issuers/demo-a%2F/snapshot", "", "edge of all", "404 unknown-issuer"},
-		{"PUT", "/v1/peers", `{"url":"https://h:1","snapshots":{}}`, "edge,other edge,edge of all", "204 "},
+		{"POST", reports, `{"offers":{"url":"https://h:1","snapshots":{}}}`, "edge,other edge,edge of all", "200 "},
+		{"POST", reports, `{"issuers":[{"issuer":"demo-b","offset":9}]}`, "edge,other edge,edge of all", "200 "},
+		{"POST", reports, `{"issuers":1}`, "edge,other edge,edge of all", "400 bad-request"},
+		{"POST", "/v1/edges/other/reports", `{}`, "*", "404 not-found"},
+		{"GET", "/v1/status", "", "admin token", "200 "},
+		{"GET", "/v1/issuers/demo-a/offsets/1?edges=nobody", "", "push token,admin token", "404 unknown-edge"},
 		{"POST", "/v1/issuers/demo-a/deltas", "subject,status\ny,red\n", "push token", "200 "},
 		{"GET", "/v1/issuers/demo-a/records?after=0", "", "push token,admin token", "200 "},
 		{"GET", "/v1/issuers/demo-a/pushes/unknown", "", "push token", "404 unknown-push"},
@@ -363,10 +369,14 @@ func TestRevokingCuts(t *testing.T) {
 func TestAnEdgeOffersItsIssuers(t *testing.T) {
 	o := openTLS(t, "demo-a", "demo-b")
 	client := o.client(o.join("one", "demo-a"))
-	if status, word := o.ask(client, "PUT", "/v1/peers", "", `{"url":"https://h:1","snapshots":{"demo-a":"1","demo-b":"1"}}`); status != 204 {
+	body := `{"offers":{"url":"https://h:1","snapshots":{"demo-a":"1","demo-b":"1","nowhere":"1"}}}`
+	if status, word := o.ask(client, "POST", reports, "", body); status != 200 {
 		t.Fatalf("%d %s", status, word)
 	}
-	if a, b := o.peers.sources("demo-a", "1", time.Now()), o.peers.sources("demo-b", "1", time.Now()); len(a) != 1 || len(b) != 0 {
+	if kept, _ := o.fleet.get("one"); !maps.Equal(kept.last.Offers.Snapshots, map[string]string{"demo-a": "1"}) {
+		t.Errorf("kept: %v", kept.last.Offers)
+	}
+	if a, b := o.fleet.sources("demo-a", "1", time.Now()), o.fleet.sources("demo-b", "1", time.Now()); len(a) != 1 || len(b) != 0 {
 		t.Errorf("%v and %v", a, b)
 	}
 }

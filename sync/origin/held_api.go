@@ -8,8 +8,10 @@ import (
 	"github.com/scanedge/scanedge"
 )
 
-// forApproversOn adds what takes the admin token or a push token: to look at the pushes that are held, approve and drop them.
+// forApproversOn adds what takes the admin token or a push token: to look at the pushes that are held, approve and drop them; to wait
+// for edges.
 func (o *Origin) forApproversOn(mux *http.ServeMux) {
+	mux.HandleFunc("/v1/issuers/{issuer}/offsets/{offset}", only("GET, HEAD", o.forApprovers(o.serveReached)))
 	mux.HandleFunc("/v1/issuers/{issuer}/held", only("GET, HEAD", o.forApprovers(o.serveHeldList)))
 	mux.HandleFunc("/v1/issuers/{issuer}/held/{id}", only("GET, HEAD, DELETE", o.forApprovers(o.serveHeld)))
 	mux.HandleFunc("/v1/issuers/{issuer}/held/{id}/approve", only("POST", o.forApprovers(o.serveApprove)))

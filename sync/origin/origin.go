@@ -22,6 +22,7 @@
 //   - backup.go: what it takes to restore the origin, sent while pushes go on; backup_tar.go: how it is sent;
 //     backup_receive.go: written to a folder; backup_verify.go: read again; restore.go: made an origin's folder
 //   - edges.go: edges enrolled, joined, known by their certificates, and revoked
+//   - fleet.go: what edges report; reports.go: their streams; reach.go: who waits for them to show an offset; status.go: all of it for people
 //   - peers.go: which edges have which snapshot
 //
 // Data flows one way: push -> validate (push.go) -> order, sign, store (writer.go) -> table -> beat. A push is acknowledged
@@ -54,6 +55,7 @@ import (
 type Config struct {
 	Dir      string // holds the log, the issuers' secrets and snapshots, and the tokens
 	Log      *Elsewhere
+	Version  string        // of scanedge, for the status
 	Issuers  []string      // ids; each is made at its first start
 	MaxStale time.Duration // of issuers that are made; 0: edges refuse as soon as they may not vouch
 	Logger   *slog.Logger
@@ -85,7 +87,7 @@ type Origin struct {
 	places    *places // for large pushes
 	snapshots *snapshot.Server
 	readers   *semaphore.Weighted // room for edges that read logs, in bytes
-	peers     peers
+	fleet     *fleet
 	searching chan struct{} // holds one for each look-up that reads a log
 	thinking  chan struct{} // holds one while a second table is in memory
 	ready     atomic.Bool
@@ -116,7 +118,7 @@ func Open(ctx context.Context, cfg Config) (*Origin, error) {
 	o := &Origin{
 		cfg: cfg, access: store, tokens: tokens, places: newPlaces(cfg.Metrics), snapshots: snapshot.NewServer(transfers),
 		writers: map[string]*writer{}, broken: make(chan error, 1), readers: semaphore.NewWeighted(readersRoom),
-		searching: make(chan struct{}, searches), thinking: make(chan struct{}, 1),
+		searching: make(chan struct{}, searches), thinking: make(chan struct{}, 1), fleet: newFleet(cfg.Metrics),
 	}
 	o.running, o.stop = context.WithCancel(context.WithoutCancel(ctx))
 	o.streams, o.cut = context.WithCancel(context.Background())
@@ -137,6 +139,7 @@ func (o *Origin) open(ctx context.Context) (err error) {
 	if err := o.openEnrolment(); err != nil {
 		return err
 	}
+	o.openFleet()
 	if err := o.connect(ctx); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,9 +14,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
+
 	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/enrol"
 	"github.com/scanedge/scanedge/sync/snapshot"
 )
@@ -62,11 +65,11 @@ func TestOffer(t *testing.T) {
 	if b, err := os.ReadFile(f.Table); err != nil || rec.Code != 200 || rec.Body.String() != string(b) {
 		t.Errorf("%d, %d bytes, %v", rec.Code, rec.Body.Len(), err)
 	}
-	peer := fmt.Sprintf(`{"url":"https://192.0.2.9:7100","snapshots":{"demo-a":%q}}`, f.ID)
-	if rec := call(asEdge(t, o), "PUT", "/v1/peers", "", peer); rec.Code != 204 {
+	peer := fmt.Sprintf(`{"offers":{"url":"https://192.0.2.9:7100","snapshots":{"demo-a":%q}}}`, f.ID)
+	if rec := call(asEdge(t, o), "POST", reports, "", peer); rec.Code != 200 {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
-	for _, c := range []struct{ method, path string }{{"PUT", path}, {"POST", file}, {"GET", "/v1/peers"}} {
+	for _, c := range []struct{ method, path string }{{"PUT", path}, {"POST", file}, {"GET", reports}} {
 		if rec := call(asEdge(t, o), c.method, c.path, "", ""); rec.Code != 405 || rec.Header().Get("Allow") == "" {
 			t.Errorf("%s %s: %d %v", c.method, c.path, rec.Code, rec.Header())
 		}
@@ -77,53 +80,48 @@ func TestOffer(t *testing.T) {
 }
 
 func TestPeersAreOfferedWhileTheySaySo(t *testing.T) {
-	var p peers
-	now := time.Now()
-	for i := range 20 {
-		p.put(fmt.Sprintf("http://h:%d", i), map[string]string{"a": "1", "b": fmt.Sprint(i)}, now)
-	}
-	seen := map[string]bool{}
-	for range 200 {
-		got := p.sources("a", "1", now)
-		if len(got) != maxSources || len(slices.Compact(slices.Sorted(slices.Values(got)))) != maxSources {
-			t.Fatalf("%v", got)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(metrics.NewSet())
+		says := func(i int, snapshots map[string]string) {
+			f.put(fmt.Sprint(i), access.Report{Offers: &access.Offers{URL: fmt.Sprintf("https://h:%d", i), Snapshots: snapshots}}, always)
 		}
-		for _, u := range got {
-			seen[u] = true
+		for i := range 20 {
+			says(i, map[string]string{"a": "1", "b": fmt.Sprint(i)})
 		}
-	}
-	if len(seen) != 20 {
-		t.Errorf("only %d of 20 peers were ever offered", len(seen))
-	}
-	if got := p.sources("b", "7", now); !slices.Equal(got, []string{"http://h:7"}) {
-		t.Errorf("of another issuer: %v", got)
-	}
-	p.put("http://h:7", map[string]string{"b": "8"}, now.Add(peerFor/2)) // it replaced its snapshot
-	if got := append(p.sources("b", "7", now), p.sources("c", "1", now)...); len(got) != 0 {
-		t.Errorf("nobody has it, but %v", got)
-	}
-	if got := p.sources("b", "8", now.Add(peerFor)); !slices.Equal(got, []string{"http://h:7"}) || len(p.byURL) != 1 {
-		t.Errorf("after the others fell silent: %v", got)
-	}
-	for i := range maxPeers - 1 {
-		p.put(fmt.Sprint(i), nil, now)
-	}
-	if p.put("one more", nil, now) || !p.put("http://h:7", nil, now) {
-		t.Error("over the limit of peers")
-	}
+		f.put("none", access.Report{}, always)
+		seen := map[string]bool{}
+		for range 200 {
+			got := f.sources("a", "1", time.Now())
+			if len(got) != maxSources || len(slices.Compact(slices.Sorted(slices.Values(got)))) != maxSources {
+				t.Fatalf("%v", got)
+			}
+			for _, u := range got {
+				seen[u] = true
+			}
+		}
+		if len(seen) != 20 {
+			t.Errorf("only %d of 20 peers were ever offered", len(seen))
+		}
+		if got := f.sources("b", "7", time.Now()); !slices.Equal(got, []string{"https://h:7"}) {
+			t.Errorf("of another issuer: %v", got)
+		}
+		time.Sleep(peerFor / 2)
+		says(7, map[string]string{"b": "8"}) // it replaced its snapshot
+		if got := append(f.sources("b", "7", time.Now()), f.sources("c", "1", time.Now())...); len(got) != 0 {
+			t.Errorf("nobody has it, but %v", got)
+		}
+		time.Sleep(peerFor/2 + 1)
+		if got := append(f.sources("b", "6", time.Now()), f.sources("b", "8", time.Now())...); !slices.Equal(got, []string{"https://h:7"}) {
+			t.Errorf("after the others fell silent: %v", got)
+		}
+		f.forget("7")
+		if got := f.sources("b", "8", time.Now()); len(got) != 0 {
+			t.Errorf("of one that was revoked: %v", got)
+		}
+	})
 }
 
-// What a peer says of issuers that this origin does not have is not kept: there is no end to those.
-func TestPeersOfOtherIssuers(t *testing.T) {
-	o := open(t, t.TempDir(), "demo-a")
-	body := `{"url":"https://h:1","snapshots":{"demo-a":"1","demo-b":"2","":"3"}}`
-	if rec := call(asEdge(t, o), "PUT", "/v1/peers", "", body); rec.Code != 204 {
-		t.Fatalf("%d %s", rec.Code, rec.Body)
-	}
-	if kept := o.peers.byURL["https://h:1"].snapshots; !maps.Equal(kept, map[string]string{"demo-a": "1"}) {
-		t.Errorf("kept: %v", kept)
-	}
-}
+func always() bool { return true }
 
 func TestPeerURL(t *testing.T) {
 	for _, c := range []struct{ url, caller, want string }{
@@ -140,8 +138,8 @@ func TestPeerURL(t *testing.T) {
 		}
 	}
 	o := open(t, t.TempDir(), "demo-a")
-	for _, body := range []string{"", "{", `{"url":"edge"}`, `{"url":1}`, `{"url":"https://h:1","snapshots":{"a":"` + strings.Repeat("x", 65<<10) + `"}}`} {
-		if rec := call(asEdge(t, o), "PUT", "/v1/peers", "", body); rec.Code != 400 || !strings.Contains(rec.Body.String(), "https://HOST:PORT") {
+	for _, body := range []string{`{"offers":{}}`, `{"offers":{"url":"edge"}}`, `{"offers":{"url":"http://h:1","snapshots":{}}}`} {
+		if rec := call(asEdge(t, o), "POST", reports, "", body); rec.Code != 400 || !strings.Contains(rec.Body.String(), "https://HOST:PORT") {
 			t.Errorf("%.20s: %d %s", body, rec.Code, rec.Body)
 		}
 	}
@@ -280,10 +278,9 @@ func TestEdgesFetchFromEachOther(t *testing.T) {
 				return
 			}
 			server.Offer(got)
-			body, _ := json.Marshal(map[string]any{"url": strings.Replace(peer.URL, "http:", "https:", 1), "snapshots": server.Offered()})
-			if err := request(t.Context(), "PUT", origin.URL+"/v1/peers", string(body), nil); err != nil {
-				t.Error(err)
-			}
+			o.fleet.put(fmt.Sprint(i), access.Report{
+				Offers: &access.Offers{URL: strings.Replace(peer.URL, "http:", "https:", 1), Snapshots: server.Offered()},
+			}, always)
 			registered.Do(func() { close(peered) })
 		})
 	}

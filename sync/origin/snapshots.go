@@ -144,9 +144,11 @@ type snapshots struct {
 	every  time.Duration // unless the issuer says otherwise; 0: only when the log has grown
 	began  time.Time
 
-	newest   atomic.Pointer[snapshot.File] // nil: none was written yet
-	before   atomic.Pointer[snapshot.File] // that which it replaced
-	logBytes atomic.Uint64
+	newest atomic.Pointer[snapshot.File] // nil: none was written yet
+	before atomic.Pointer[snapshot.File] // that which it replaced
+
+	logBytes, logFirst, logLast atomic.Uint64         // as they were looked up last
+	trouble                     atomic.Pointer[error] // why the last look came to nothing; nil: it did not
 
 	held sync.RWMutex // held to read by backups: what follows a snapshot that they have chosen stays in the log
 
@@ -213,7 +215,11 @@ func (s *snapshots) look(ctx context.Context) {
 	if err == nil && due {
 		err = s.take(ctx)
 	}
+	if err == nil && time.Since(s.failed) >= snapshotRetry {
+		s.trouble.Store(nil)
+	}
 	if err != nil && ctx.Err() == nil {
+		s.trouble.Store(&err)
 		s.failed = time.Now()
 		s.failures.Inc()
 		s.w.logger.Error("no new snapshot; those before are kept, and so is the log after them, which grows: look after the disk of "+
@@ -231,6 +237,8 @@ func (s *snapshots) due(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	s.logBytes.Store(bytes)
+	s.logFirst.Store(first)
+	s.logLast.Store(last)
 	since, from, worth := s.began, uint64(0), snapshotWorth
 	if f := s.newest.Load(); f != nil {
 		if s.w.table.Position() == f.Began {
@@ -238,12 +246,34 @@ func (s *snapshots) due(ctx context.Context) (bool, error) {
 		}
 		since, from, worth = f.Time, f.Began.Offset, max(worth, uint64(f.Size()))
 	}
-	every := s.every
-	if own := s.w.secret.Policy().SnapshotEverySeconds; own > 0 {
-		every = time.Duration(own) * time.Second
-	}
+	every := s.period()
 	age := time.Since(since) // negative when the clock was set back
 	return every > 0 && (age >= every || age < 0) || behind(first, last, bytes, from) > worth, nil
+}
+
+// period is the age at which a snapshot is replaced; 0: only when the log has grown.
+func (s *snapshots) period() time.Duration {
+	if own := s.w.secret.Policy().SnapshotEverySeconds; own > 0 {
+		return time.Duration(own) * time.Second
+	}
+	return s.every
+}
+
+// overdue is by how much the newest snapshot is older than twice its period, though the table moved since.
+func (s *snapshots) overdue(now time.Time) time.Duration {
+	since := s.began
+	if f := s.newest.Load(); f != nil {
+		if s.w.table.Position() == f.Began {
+			return 0
+		}
+		if f.Time.After(since) { // one that was away could write none
+			since = f.Time
+		}
+	}
+	if s.period() == 0 {
+		return 0
+	}
+	return max(0, now.Sub(since)-2*max(s.period(), snapshotRetry))
 }
 
 // behind estimates how many of a log's bytes lie behind a place, as if its messages were equal.

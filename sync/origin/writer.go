@@ -73,7 +73,8 @@ type writer struct {
 
 	held      *held
 	snapshots *snapshots
-	followers atomic.Int64 // edges
+	followers atomic.Int64          // edges
+	ailing    atomic.Pointer[error] // why the log did not take what it was given last; nil: it did
 	deltas    *metrics.Counter
 	appends   *metrics.PrometheusHistogram // of pushes, in seconds: until the log had them on disk and the table showed them
 }
@@ -147,6 +148,11 @@ func (w *writer) run(ctx context.Context) {
 
 // took counts what the log did not take, and gives up on it when that was all for a while. A full disk is waited for.
 func (w *writer) took(err error) {
+	if err == nil {
+		w.ailing.Store(nil)
+	} else {
+		w.ailing.Store(&err)
+	}
 	switch {
 	case err == nil:
 		w.missed = time.Time{}

@@ -64,18 +64,6 @@ func (o *origin) offer(ctx context.Context, issuer string) (s snapshot.Offer, er
 	return s, nil
 }
 
-// announce says which snapshots this edge offers to others.
-func (o *origin) announce(ctx context.Context, at string, snapshots map[string]string) error {
-	body, err := json.Marshal(map[string]any{"url": at, "snapshots": snapshots})
-	if err == nil {
-		err = o.do(ctx, http.MethodPut, "/v1/peers", body, nil)
-	}
-	if err != nil {
-		return fmt.Errorf("tell the origin %s what this edge offers to others: %w", o.url, err)
-	}
-	return nil
-}
-
 // do makes one call; into takes its JSON answer, or nil.
 func (o *origin) do(ctx context.Context, method, path string, body []byte, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)

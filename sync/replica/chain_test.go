@@ -14,10 +14,7 @@ import (
 	"github.com/scanedge/scanedge/sync/issuer"
 )
 
-func TestMain(m *testing.M) {
-	announceEvery = 300 * time.Millisecond
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // chain makes an issuer's records as an origin would, and keeps the table that they make.
 type chain struct {

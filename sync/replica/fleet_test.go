@@ -38,7 +38,8 @@ type fleet struct {
 	shelves map[string]*shelf // by issuer
 	offer   *snapshot.Offer   // nil: none yet
 	asked   int               // for the offer
-	peers   []string          // bodies of PUT /v1/peers
+	reports []access.Report   // that edges sent
+	deaf    bool              // reports are read, and not answered
 }
 
 // shelf is an issuer's log.
@@ -181,11 +182,10 @@ func (f *fleet) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 		f.mu.Unlock()
 		defer f.mu.Lock()
 		log.ServeHTTP(rw, req)
-	case path == "/v1/peers":
-		var b bytes.Buffer
-		_, _ = b.ReadFrom(req.Body)
-		f.peers = append(f.peers, b.String())
-		rw.WriteHeader(http.StatusNoContent)
+	case path == "/v1/edges/self/reports":
+		f.mu.Unlock()
+		defer f.mu.Lock()
+		f.serveReports(rw, req)
 	case strings.HasSuffix(path, "/snapshot"):
 		f.asked++
 		if f.offer == nil {
@@ -217,6 +217,34 @@ func (f *fleet) serveControl(rw http.ResponseWriter, req *http.Request) {
 			return
 		}
 	}
+}
+
+func (f *fleet) serveReports(rw http.ResponseWriter, req *http.Request) {
+	conn := http.NewResponseController(rw)
+	_ = conn.EnableFullDuplex()
+	rw.Header().Set("Connection", "close")
+	for lines := json.NewDecoder(req.Body); ; {
+		var r access.Report
+		if lines.Decode(&r) != nil {
+			return
+		}
+		f.mu.Lock()
+		f.reports = append(f.reports, r)
+		deaf := f.deaf
+		f.mu.Unlock()
+		if deaf {
+			continue
+		}
+		_, _ = rw.Write([]byte{'\n'})
+		_ = conn.Flush()
+	}
+}
+
+// reported returns what edges reported so far.
+func (f *fleet) reported() []access.Report {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.reports)
 }
 
 // says changes what the origin says.

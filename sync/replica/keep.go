@@ -30,6 +30,10 @@ type Config struct {
 	ScrubEvery    time.Duration // in which all of a table is read again
 	PeerURL       string        // where [Keeper.Peers] is served, for the origin to tell others; empty: nowhere
 
+	Version string                                                 // of scanedge, for the origin
+	Scans   func() uint64                                          // scans since the start, for the origin; nil: nobody counts
+	Used    func(sent map[string]int64, most int) map[string]int64 // see [access.Uses.News]; nil: none
+
 	Learned func(access.Control)      // called with what the origin says first and whenever it says something new
 	Publish func(issuer.Public, View) // called when an issuer's table is at a new offset, agreed with a beat or became suspect
 	Logger  *slog.Logger
@@ -48,7 +52,7 @@ type Keeper struct {
 	origin *origin
 	memory *memory
 	peers  *snapshot.Server
-	offers chan struct{} // of one place: peers offers something new
+	news   chan struct{} // of one place: there is something that the origin is to be told at once
 
 	mu       sync.Mutex // guards replicas, which Run alone changes
 	replicas map[string]*Replica
@@ -65,7 +69,7 @@ func New(cfg Config) *Keeper {
 		origin:    &origin{url: cfg.Origin, client: cfg.Client},
 		memory:    &memory{limit: cfg.MemoryLimit, users: map[*Replica]struct{}{}},
 		peers:     snapshot.NewServer(transfers),
-		offers:    make(chan struct{}, 1),
+		news:      make(chan struct{}, 1),
 		replicas:  map[string]*Replica{},
 		following: map[string]following{},
 	}
@@ -74,7 +78,7 @@ func New(cfg Config) *Keeper {
 // Run keeps the replicas until ctx ends. It waits for an origin that is not there.
 func (k *Keeper) Run(ctx context.Context) {
 	var wg sync.WaitGroup
-	wg.Go(func() { k.announce(ctx) })
+	wg.Go(func() { k.tell(ctx) })
 	pause := backoff{}
 	for ctx.Err() == nil {
 		err := k.learn(ctx, pause.reset)

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -321,9 +322,9 @@ func TestPeers(t *testing.T) {
 	first = f.edge(t, func(c *Config) { c.PeerURL = peers.URL })
 	first.agrees(f)
 	first.until("announced", func() bool {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		return len(f.peers) > 0 && f.peers[0] == fmt.Sprintf(`{"snapshots":{"demo-a":%q},"url":%q}`, file.ID, peers.URL)
+		all := f.reported()
+		last := all[len(all)-1].Offers
+		return last != nil && last.URL == peers.URL && maps.Equal(last.Snapshots, map[string]string{"demo-a": file.ID})
 	})
 	f.mu.Lock()
 	f.offer.Sources = []string{peers.URL}

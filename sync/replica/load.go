@@ -134,9 +134,6 @@ func trackOf(t *cache.Table, source string, drop func() error) *track {
 func (r *Replica) offerNewest() {
 	if files := r.store.List(); len(files) > 0 {
 		r.peers.Offer(files[0])
-		select {
-		case r.offers <- struct{}{}:
-		default: // there is a word under way already
-		}
+		moved(r.news)
 	}
 }

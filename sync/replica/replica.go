@@ -7,8 +7,7 @@
 //   - decide.go: what follows an error, likewise
 //   - load.go: where a table comes from; memory.go: whether there is room for a second one
 //   - own.go: tables kept for the next start; scrub.go: their memory read again; aside.go: records that can't be applied
-//   - peers.go: snapshots offered to other edges
-//   - report.go: what is known of a replica, for people
+//   - report.go: what is known of a replica, for people; tell.go: the origin is told so, and which snapshots this edge offers to others
 //
 // Data flows one way: log -> check -> apply -> compare with a beat -> publish. Each batch must follow the one before by its
 // hash. At the log's end each must carry the issuer's signature; far from it the chain is enough, for each beat's signature, or the
@@ -68,7 +67,7 @@ type Replica struct {
 	origin *origin
 	memory *memory
 	peers  *snapshot.Server
-	offers chan<- struct{} // see Keeper
+	news   chan<- struct{} // see Keeper
 	logger *slog.Logger
 
 	end   context.CancelFunc
@@ -92,6 +91,7 @@ type Replica struct {
 	loading int64         // bytes of a table that is being read
 	kept    kept
 	scrubs  scrubs
+	rebuilt uint64                  // how often a table was given up
 	stop    context.CancelCauseFunc // ends the following of the log, until it is begun again
 
 	applied *metrics.Counter
@@ -104,7 +104,7 @@ func newReplica(pub issuer.Public, k *Keeper) (*Replica, error) {
 		return nil, err
 	}
 	r := &Replica{
-		pub: pub, policy: pub, cfg: &k.cfg, store: store, origin: k.origin, memory: k.memory, peers: k.peers, offers: k.offers,
+		pub: pub, policy: pub, cfg: &k.cfg, store: store, origin: k.origin, memory: k.memory, peers: k.peers, news: k.news,
 		logger: k.cfg.Logger.With("issuer", pub.ID), pauses: map[*backoffRange]*backoff{},
 		applied: k.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_deltas_applied_total{issuer=%q}", pub.ID)),
 		delay:   k.cfg.Metrics.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("scanedge_visible_after_seconds{issuer=%q}", pub.ID), visibleBounds),
@@ -225,8 +225,12 @@ func (r *Replica) show(k *track) {
 
 // publish is for who holds mu.
 func (r *Replica) publish(v View) {
+	news := v.Offset != r.view.Offset || v.Suspect != r.view.Suspect || r.view.Beat.IsZero()
 	r.view = v
 	r.cfg.Publish(r.policy, v)
+	if news {
+		moved(r.news)
+	}
 }
 
 // suspect publishes at once that a table is not to be believed, if it is shown.
@@ -287,6 +291,9 @@ func (r *Replica) count(s step, err error, k *track) {
 	}
 	r.say(err.Error())
 	if s.anew {
+		r.mu.Lock()
+		r.rebuilt++
+		r.mu.Unlock()
 		r.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_rebuilds_total{issuer=%q,why=%q}", r.pub.ID, s.why)).Inc()
 		r.logger.Error("this table is given up and another one made", "why", s.why, "offset", k.at.Offset, "err", err)
 		return

@@ -20,6 +20,8 @@ type Report struct {
 	Why      string       // what keeps the replica from following; empty if nothing is known
 	At       uint64       // the table that follows the log is here; it may be another one, on its way
 
+	Rebuilds  uint64        // how often the table was given up and made anew
+	ScrubAge  time.Duration // since all of the table was read again, or since it is shown
 	Scrubbed  time.Time     // when all of the table had been read again; zero: not yet
 	ScrubTook time.Duration // and how long that took
 
@@ -49,7 +51,7 @@ func (r *Replica) report() Report {
 	defer r.mu.Unlock()
 	p := Report{
 		Issuer: r.pub.ID, Offset: r.view.Offset, Beat: r.view.Beat, Suspect: r.view.Suspect, Why: r.why, At: r.offset,
-		Scrubbed: r.scrubs.last, ScrubTook: r.scrubs.took, Kept: r.kept.time, KeptOffset: r.kept.offset,
+		Rebuilds: r.rebuilt, ScrubAge: r.scrubs.age(), Scrubbed: r.scrubs.last, ScrubTook: r.scrubs.took, Kept: r.kept.time, KeptOffset: r.kept.offset,
 	}
 	if r.shown != nil {
 		p.Subjects, p.Digest = r.shown.table.Len(), r.shown.table.Digest()

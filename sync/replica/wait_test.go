@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,12 +38,21 @@ func TestPausesDoubleAndAreSpread(t *testing.T) {
 	}
 }
 
-// asking is a transport that notes when it was used, and has nobody at the other end.
-type asking struct{ times []time.Duration }
+// asking is a transport that notes when it was used, beside those for reports, and has nobody at the other end.
+type asking struct {
+	mu           sync.Mutex
+	times, tells []time.Duration
+}
 
 func (a *asking) since(began time.Time) roundTripper {
-	return func(*http.Request) (*http.Response, error) {
-		a.times = append(a.times, time.Since(began))
+	return func(req *http.Request) (*http.Response, error) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if req.Method == http.MethodPost {
+			a.tells = append(a.tells, time.Since(began))
+		} else {
+			a.times = append(a.times, time.Since(began))
+		}
 		return nil, errors.New("nobody there")
 	}
 }
@@ -62,8 +72,8 @@ func TestAHundredEdgesDoNotStampede(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			k.Run(ctx)
-			if n := len(a.times); n < 25 || n > 50 {
-				t.Errorf("it asked %d times in a minute", n)
+			if n, m := len(a.times), len(a.tells); n < 25 || n > 50 || m < 25 || m > 50 {
+				t.Errorf("it asked %d times in a minute, and told %d times", n, m)
 			}
 			second = append(second, a.times[9])
 		})
