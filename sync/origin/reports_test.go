@@ -64,10 +64,11 @@ func (o *tlsOrigin) report(client *http.Client) *reporting {
 
 // say sends a line and returns when it was taken, or an error.
 func (r *reporting) say(line string) error {
-	if _, err := io.WriteString(r.out, line+"\n"); err != nil {
-		return err
+	_, err := io.WriteString(r.out, line+"\n") // fails where the answer came before the line was read
+	if answer, ok := <-r.lines; ok {
+		return answer
 	}
-	return <-r.lines
+	return err
 }
 
 func lineOf(t testing.TB, r access.Report) string {
