@@ -186,6 +186,7 @@ func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListener
 		Publish: func(pub issuer.Public, v replica.View) { server.Publish(pub.ID, vouch(pub, v)) },
 		Logger:  logger, Metrics: set,
 	})
+	set.NewGauge("scanedge_certificate_expires_seconds", func() float64 { return float64(id.Ends().Unix()) })
 	if at.peers != nil {
 		secure := func(s *http.Server) { s.TLSConfig = id.ForPeers(fleet.know) }
 		defer serveTLS(at.peers, forFellows(fleet.know, keeper.Peers()), secure, logger).stop()
