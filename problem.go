@@ -90,7 +90,7 @@ var problems = map[ProblemType]struct {
 	NotWritten:        {http.StatusServiceUnavailable, "The origin could not write to its data folder"},
 	UnknownIssuer:     {http.StatusNotFound, "This origin has no such issuer"},
 	TooManyDeltas:     {http.StatusRequestEntityTooLarge, "Too many deltas in one push; split it"},
-	TooLarge:          {http.StatusRequestEntityTooLarge, "The body is too large; split it"},
+	TooLarge:          {http.StatusRequestEntityTooLarge, "The body is too large"},
 	LineTooLong:       {http.StatusRequestEntityTooLarge, "A line is too long"},
 	BadEncoding:       {http.StatusBadRequest, "The body is not whole or not what its Content-Encoding says"},
 	UnsupportedCoding: {http.StatusUnsupportedMediaType, "That Content-Encoding is not accepted"},

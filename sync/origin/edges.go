@@ -2,7 +2,6 @@ package origin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -130,9 +129,6 @@ func (o *Origin) forEdges(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// maxEdgeBody bounds what is read of a request about an edge, in bytes.
-const maxEdgeBody = 64 << 10
-
 // serveJoin answers POST /v1/join: a token makes the caller an edge.
 func (o *Origin) serveJoin(rw http.ResponseWriter, req *http.Request) {
 	if req.TLS == nil {
@@ -140,7 +136,8 @@ func (o *Origin) serveJoin(rw http.ResponseWriter, req *http.Request) {
 		return
 	}
 	var body enrol.Request
-	if !readJSON(rw, req, &body) {
+	if problem := readJSON(rw, req, maxEdgeBody, `an edge joins with {"token":"TOKEN","csr":"BASE64"}`, &body); problem != nil {
+		problem.Write(rw)
 		return
 	}
 	token, err := enrol.ParseToken(body.Token)
@@ -163,7 +160,8 @@ func (o *Origin) serveJoin(rw http.ResponseWriter, req *http.Request) {
 // serveRenew answers POST /v1/edges/self/renew: an edge gets its next certificate.
 func (o *Origin) serveRenew(rw http.ResponseWriter, req *http.Request) {
 	var body enrol.Request
-	if !readJSON(rw, req, &body) {
+	if problem := readJSON(rw, req, maxEdgeBody, `a certificate is renewed with {"csr":"BASE64"}`, &body); problem != nil {
+		problem.Write(rw)
 		return
 	}
 	e, _ := o.edgeOf(req) // it was let in
@@ -219,7 +217,8 @@ func (o *Origin) serveEnrol(rw http.ResponseWriter, req *http.Request, name stri
 		Hosts   []string `json:"hosts"`
 		Replace bool     `json:"replace"`
 	}
-	if !readJSON(rw, req, &body) {
+	if problem := readJSON(rw, req, maxEdgeBody, `an edge is enrolled with {"issuers":["gz"],"hosts":["HOST"]}`, &body); problem != nil {
+		problem.Write(rw)
 		return
 	}
 	if p := o.checkEnrolment(body.Issuers, body.Hosts); p != nil {
@@ -292,15 +291,4 @@ func callerHost(req *http.Request) string {
 	}
 	host, _, _ = strings.Cut(host, "%") // a zone has a meaning on this machine alone
 	return host
-}
-
-// readJSON reads a small body; what is none is answered.
-func readJSON(rw http.ResponseWriter, req *http.Request, into any) bool {
-	in := json.NewDecoder(http.MaxBytesReader(rw, req.Body, maxEdgeBody))
-	in.DisallowUnknownFields()
-	err := in.Decode(into)
-	if err != nil {
-		scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("the body is not the JSON that belongs here: %v", err)).Write(rw)
-	}
-	return err == nil
 }

@@ -1,12 +1,10 @@
 package origin
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"time"
@@ -80,11 +78,12 @@ func (o *Origin) serveIssuer(rw http.ResponseWriter, req *http.Request) {
 
 func (o *Origin) putIssuer(rw http.ResponseWriter, req *http.Request) {
 	id := req.PathValue("issuer")
-	body, err := io.ReadAll(http.MaxBytesReader(rw, req.Body, maxOrder))
-	if err == nil {
-		err = cache.CheckIssuer([]byte(id))
+	body, problem := readBody(rw, req, maxOrder)
+	if problem != nil {
+		problem.Write(rw)
+		return
 	}
-	if err != nil {
+	if err := cache.CheckIssuer([]byte(id)); err != nil {
 		scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("issuer %q: %v", id, err)).Write(rw)
 		return
 	}
@@ -186,10 +185,10 @@ type issuerOrder struct {
 
 // read reads an order over what holds. Its error is a badOrder.
 func (r *issuerOrder) read(order []byte) error {
-	err := readOrder(bytes.NewReader(order), r)
+	err := decodeOne(order, r)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("the body is not JSON such as {\"max_stale_s\":SECONDS,\"plain\":true}: %w", err)
+		err = fmt.Errorf(`an issuer is settled with {"max_stale_s":SECONDS,"plain":true}: %w`, err)
 	default:
 		err = errors.Join(r.Policy.Check(), r.Given.Check())
 	}

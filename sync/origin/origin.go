@@ -6,6 +6,7 @@
 //   - group.go: which pushes are stored together, and what each is told
 //   - keys.go: which pushes were before, so that a retry is told from a new one
 //   - push.go: a push over HTTP: text in, one batch or one refusal out
+//   - body.go: small bodies, of one JSON object
 //   - bulk.go: how much memory pushes may take that are read and held at once
 //   - changes.go: what a push changes, counted; limit.go: how much it may; preview.go: a push that is only counted
 //   - held.go, held_file.go, held_api.go: pushes that change too much, until somebody approves them

@@ -165,7 +165,7 @@ func TestIssuersAreMadeWhileTheOriginRuns(t *testing.T) {
 	}
 	for name, rec := range map[string]*httptest.ResponseRecorder{
 		"a bad id": put("GZ", ""), "too long": put("a-name-of-17-byte", ""), "no JSON": put("sz", "x"), "unknown member": put("sz", `{"stale":1}`),
-		"negative": put("sz", `{"max_stale_s":-1}`), "endless": put("sz", `{"max_stale_s":1e300}`), "too much": put("sz", strings.Repeat(" ", 5000)),
+		"negative": put("sz", `{"max_stale_s":-1}`), "endless": put("sz", `{"max_stale_s":1e300}`),
 	} {
 		if rec.Code != 400 || !strings.Contains(rec.Body.String(), `"bad-request"`) {
 			t.Errorf("%s: %d %s", name, rec.Code, rec.Body)

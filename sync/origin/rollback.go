@@ -2,7 +2,6 @@ package origin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -53,11 +52,12 @@ func (o *Origin) rollbackAsked(rw http.ResponseWriter, req *http.Request) (r rol
 	if a.w, problem = o.issuer(req); problem != nil {
 		return r, a, problem
 	}
-	in := json.NewDecoder(http.MaxBytesReader(rw, req.Body, 4<<10))
-	in.DisallowUnknownFields()
-	err := in.Decode(&r)
+	const expected = `a rollback is asked for as {"to":OFFSET,"dry_run":true}`
+	if problem := readJSON(rw, req, maxOrder, expected, &r); problem != nil {
+		return r, a, problem
+	}
+	var err error
 	switch {
-	case err != nil:
 	case r.To == nil:
 		err = errors.New("to is missing: the offset to go back to")
 	case !r.DryRun && (r.Offset == nil || r.Digest == ""):
@@ -66,7 +66,7 @@ func (o *Origin) rollbackAsked(rw http.ResponseWriter, req *http.Request) (r rol
 		err = fmt.Errorf("the note is not up to %d bytes of UTF-8 without control characters", maxNote)
 	}
 	if err != nil {
-		return r, a, scanedge.NewProblem(scanedge.BadRequest, err.Error())
+		return r, a, unexpected(expected, err)
 	}
 	if last := a.w.past.lastBatch(); *r.To > last {
 		return r, a, scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("the last batch has offset %d; give an offset up to it, not %d", last, *r.To))

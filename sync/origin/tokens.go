@@ -1,10 +1,8 @@
 package origin
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -12,9 +10,6 @@ import (
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/sync/access"
 )
-
-// maxOrder is the largest body of an operator's request, in bytes.
-const maxOrder = 4 << 10
 
 // What is said in seconds is at most ten years; a secret that was replaced goes on for a day if nothing else is said.
 const (
@@ -75,14 +70,15 @@ func (o *Origin) serveTokens(rw http.ResponseWriter, req *http.Request) {
 }
 
 func (o *Origin) makeToken(rw http.ResponseWriter, req *http.Request) {
+	const expected = `a token is asked for as {"kind":"push","name":"NAME"}`
 	var order tokenOrder
-	err := readOrder(http.MaxBytesReader(rw, req.Body, maxOrder), &order)
-	var t access.Token
-	if err == nil {
-		t, err = order.token()
+	if problem := readJSON(rw, req, maxOrder, expected, &order); problem != nil {
+		problem.Write(rw)
+		return
 	}
+	t, err := order.token()
 	if err != nil {
-		scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf(`a token is asked for as {"kind":"push","name":"NAME"}: %v`, err)).Write(rw)
+		unexpected(expected, err).Write(rw)
 		return
 	}
 	made, token, err := o.access.Create(t)
@@ -102,15 +98,16 @@ func (o *Origin) serveRotate(rw http.ResponseWriter, req *http.Request) {
 		scanedge.NewProblem(scanedge.MethodNotAllowed, "rotate a token with POST").Write(rw)
 		return
 	}
+	const expected = `a token is rotated with {"overlap_s":SECONDS}, or without a body`
 	order := struct {
 		Overlap int64 `json:"overlap_s"`
 	}{defaultOverlap}
-	err := readOrder(http.MaxBytesReader(rw, req.Body, maxOrder), &order)
-	if err == nil && (order.Overlap < 0 || order.Overlap > maxSeconds) {
-		err = fmt.Errorf("overlap_s is %d, not 0 to %d", order.Overlap, maxSeconds)
+	problem := readJSON(rw, req, maxOrder, expected, &order)
+	if problem == nil && (order.Overlap < 0 || order.Overlap > maxSeconds) {
+		problem = unexpected(expected, fmt.Errorf("overlap_s is %d, not 0 to %d", order.Overlap, maxSeconds))
 	}
-	if err != nil {
-		scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf(`a token is rotated with {"overlap_s":SECONDS}, or without a body: %v`, err)).Write(rw)
+	if problem != nil {
+		problem.Write(rw)
 		return
 	}
 	id := req.PathValue("id")
@@ -162,19 +159,6 @@ func (o *Origin) operator(req *http.Request) string {
 		return b.Name()
 	}
 	return ""
-}
-
-// readOrder reads an operator's request, one JSON object or nothing.
-func readOrder(body io.Reader, into any) error {
-	in := json.NewDecoder(body)
-	in.DisallowUnknownFields()
-	if err := in.Decode(into); err != nil && err != io.EOF {
-		return err
-	}
-	if _, err := in.Token(); err != io.EOF {
-		return errors.New("there is more than one JSON object")
-	}
-	return nil
 }
 
 // created makes an answer that writeJSON is to write a 201, for which writeJSON is too late.

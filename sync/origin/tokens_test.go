@@ -116,10 +116,10 @@ func TestOrdersForTokensThatAreRefused(t *testing.T) {
 		part               string
 	}{
 		"no body":           {"POST", "/v1/tokens", "", scanedge.BadRequest, "must be push, scan or admin"},
-		"no JSON":           {"POST", "/v1/tokens", "kind=push", scanedge.BadRequest, ""},
+		"no JSON":           {"POST", "/v1/tokens", "kind=push", scanedge.BadRequest, "not a JSON object"},
 		"unknown member":    {"POST", "/v1/tokens", `{"kind":"push","name":"n","issuer":"demo-a"}`, scanedge.BadRequest, "issuer"},
-		"two objects":       {"POST", "/v1/tokens", `{"kind":"push","name":"n"}{}`, scanedge.BadRequest, "more than one"},
-		"too much":          {"POST", "/v1/tokens", `{"kind":"push","name":"n"` + strings.Repeat(" ", maxOrder) + `}`, scanedge.BadRequest, "too large"},
+		"two objects":       {"POST", "/v1/tokens", `{"kind":"push","name":"n"}{}`, scanedge.BadRequest, "something follows"},
+		"too much":          {"POST", "/v1/tokens", `{"kind":"push","name":"n"` + strings.Repeat(" ", maxOrder) + `}`, scanedge.TooLarge, "up to 4096 bytes"},
 		"an edge's":         {"POST", "/v1/tokens", `{"kind":"edge","name":"n"}`, scanedge.BadRequest, "must be push, scan or admin"},
 		"no name":           {"POST", "/v1/tokens", `{"kind":"push"}`, scanedge.BadRequest, "1 to 64 printable"},
 		"no issuer's id":    {"POST", "/v1/tokens", `{"kind":"push","name":"n","issuers":["GZ"]}`, scanedge.BadRequest, "GZ"},
