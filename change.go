@@ -106,6 +106,9 @@ type Applied struct {
 	Offset  uint64  `json:"offset"`  // of its last batch, or of the issuer's last one if there was nothing to do
 	Batches int     `json:"batches"` // that it was appended in
 	Figures Figures `json:"figures"`
+
+	// Of an approval: the pusher's token was revoked, or has expired, while its push was held.
+	PusherRevoked bool `json:"pusher_revoked,omitempty"`
 }
 
 // Held is a push that changes more than its issuer's MaxChange and waits for somebody's approval.

@@ -100,6 +100,14 @@ func (s *Store) find(id string) *Bearer {
 	return nil
 }
 
+// Lives reports whether a token of that id is in force.
+func (s *Store) Lives(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.find(id)
+	return b != nil && b.Lives(time.Now())
+}
+
 // Check returns who brings a token of that kind, if it is one that is in force, and notes the use. It allocates nothing and takes a
 // time that says nothing of the tokens.
 func (s *Store) Check(kind Kind, token []byte) (*Bearer, bool) {

@@ -72,7 +72,7 @@ func (o *Origin) serveBackup(rw http.ResponseWriter, req *http.Request) {
 	t := &tarball{Writer: tar.NewWriter(&steadyWriter{rw, conn}), flush: conn.Flush, sums: map[string][]byte{}}
 	err := o.backUp(req.Context(), t)
 	if err == nil {
-		o.cfg.Logger.Info("backup sent", "bytes", t.size, "took", time.Since(began))
+		o.cfg.Logger.Info("backup sent", "bytes", t.size, "took", time.Since(began), o.operator(req).by())
 		return
 	}
 	o.cfg.Logger.Error("a backup was not sent whole", "bytes", t.size, "err", err)

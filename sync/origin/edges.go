@@ -205,7 +205,7 @@ func (o *Origin) serveEdge(rw http.ResponseWriter, req *http.Request) {
 		o.enrolled.live.cut(name)
 		o.fleet.forget(name)
 		o.access.Changed()
-		o.cfg.Logger.Info("an edge was revoked", "edge", name)
+		o.cfg.Logger.Info("an edge was revoked", "edge", name, o.operator(req).by())
 		writeJSON(rw, e)
 	}
 }
@@ -233,7 +233,7 @@ func (o *Origin) serveEnrol(rw http.ResponseWriter, req *http.Request, name stri
 	o.enrolled.live.cut(name) // of the one that it replaces
 	o.fleet.forget(name)
 	o.access.Changed()
-	o.cfg.Logger.Info("an edge was enrolled", "edge", name, "issuers", body.Issuers, "until", until)
+	o.cfg.Logger.Info("an edge was enrolled", "edge", name, "issuers", body.Issuers, "replace", body.Replace, "until", until, o.operator(req).by())
 	rw.Header().Set("Content-Type", "application/json") // where writeJSON is too late
 	rw.Header().Set("Cache-Control", "no-store")
 	rw.WriteHeader(http.StatusCreated)

@@ -93,7 +93,7 @@ func (w *writer) serveDrop(rw http.ResponseWriter, req *http.Request, by caller)
 		w.heldProblem(id, err).Write(rw)
 		return
 	}
-	w.logger.Warn("a held push was dropped", "id", id, "by", by.name)
+	w.logger.Warn("a held push was dropped", "id", id, by.by())
 	rw.WriteHeader(http.StatusNoContent)
 }
 
@@ -114,12 +114,13 @@ func (o *Origin) serveApprove(rw http.ResponseWriter, req *http.Request, w *writ
 	id := req.PathValue("id")
 	var out outcome
 	var problem *scanedge.Problem
+	var pusher string // its token's id
 	err := w.held.apply(id, func() error {
 		h, err := w.held.find(id)
 		if err != nil {
 			return err
 		}
-		if h.Token == by.id {
+		if pusher = h.Token; pusher == by.id {
 			problem = scanedge.NewProblem(scanedge.SameToken, fmt.Sprintf("%q pushed it; another push token or the admin token may approve", by.name))
 			return errRefused
 		}
@@ -140,8 +141,9 @@ func (o *Origin) serveApprove(rw http.ResponseWriter, req *http.Request, w *writ
 		problem.Write(rw)
 		return
 	}
-	w.logger.Warn("a held push was approved", "id", id, "by", by.name, "offset", out.receipt.Offset)
-	writeJSON(rw, scanedge.Applied{Offset: out.receipt.Offset, Batches: 1, Figures: out.tally.figures()})
+	revoked := !o.access.Lives(pusher)
+	w.logger.Warn("a held push was approved", "id", id, by.by(), "pusher_id", pusher, "pusher_revoked", revoked, "offset", out.receipt.Offset)
+	writeJSON(rw, scanedge.Applied{Offset: out.receipt.Offset, Batches: 1, Figures: out.tally.figures(), PusherRevoked: revoked})
 }
 
 // errRefused is an approval's error whose problem is known.

@@ -102,7 +102,7 @@ func (o *Origin) putIssuer(rw http.ResponseWriter, req *http.Request) {
 		scanedge.NewProblem(scanedge.NotWritten, err.Error()).Write(rw)
 		return
 	}
-	o.cfg.Logger.Info("an issuer was settled", "issuer", id, "made", made, "policy", w.secret.Policy(), "by", o.operator(req))
+	o.cfg.Logger.Info("an issuer was settled", "issuer", id, "made", made, "policy", w.secret.Policy(), o.operator(req).by())
 	if made {
 		created(rw)
 	}

@@ -12,7 +12,7 @@
 //   - held.go, held_file.go, held_api.go: pushes that change too much, until somebody approves them
 //   - target.go: the whole table made another one; replace.go: by a file; rollback.go: by what held at an offset
 //   - subject.go: a subject's record and who pushed it
-//   - pushers.go, caller.go: whose token a request bears, and what it may
+//   - pushers.go, caller.go: whose token a request bears, what it may, and how the journal names it
 //   - ingest.go: its body to keyed deltas: decompression, parsing, keys
 //   - records.go: the log's records as they are stored, for who checks them
 //   - disk.go: what is done when the log's disk is full

@@ -8,7 +8,6 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
-	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/delta"
 	"github.com/scanedge/scanedge/sync/deltalog"
 	"github.com/scanedge/scanedge/sync/issuer"
@@ -71,9 +70,7 @@ func (o *Origin) rollbackAsked(rw http.ResponseWriter, req *http.Request) (r rol
 	if last := a.w.past.lastBatch(); *r.To > last {
 		return r, a, scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("the last batch has offset %d; give an offset up to it, not %d", last, *r.To))
 	}
-	if operator, ok := o.access.Check(access.Admin, bearer(req)); ok {
-		a.from = callerOf(operator)
-	}
+	a.from = o.operator(req)
 	a.info.Pusher, a.ifMatch = a.from.name, r.Offset
 	return r, a, nil
 }

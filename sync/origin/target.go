@@ -210,7 +210,7 @@ func (o *Origin) answer(rw http.ResponseWriter, req *http.Request, a asked, dige
 		problem.Write(rw)
 		return
 	}
-	a.w.logger.Warn("the whole table was changed", "note", a.info.Note, "by", a.from.name, "offset", applied.Offset,
+	a.w.logger.Warn("the whole table was changed", "note", a.info.Note, a.from.by(), "offset", applied.Offset,
 		"figures", applied.Figures.String())
 	writeJSON(rw, applied)
 }

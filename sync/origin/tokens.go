@@ -86,7 +86,7 @@ func (o *Origin) makeToken(rw http.ResponseWriter, req *http.Request) {
 		o.refuseOrder(rw, err)
 		return
 	}
-	o.cfg.Logger.Info("a token was made", "id", made.ID, "kind", made.Kind, "name", made.Name, "by", o.operator(req))
+	o.cfg.Logger.Info("a token was made", "id", made.ID, "kind", made.Kind, "name", made.Name, o.operator(req).by())
 	created(rw)
 	writeJSON(rw, MadeToken{made.ID, token})
 }
@@ -110,13 +110,13 @@ func (o *Origin) serveRotate(rw http.ResponseWriter, req *http.Request) {
 		problem.Write(rw)
 		return
 	}
-	id := req.PathValue("id")
+	id, by := req.PathValue("id"), o.operator(req)
 	token, err := o.access.Rotate(id, time.Duration(order.Overlap)*time.Second)
 	if err != nil {
 		o.refuseOrder(rw, err)
 		return
 	}
-	o.cfg.Logger.Info("a token was rotated", "id", id, "overlap_s", order.Overlap, "by", o.operator(req))
+	o.cfg.Logger.Info("a token was rotated", "id", id, "overlap_s", order.Overlap, by.by())
 	writeJSON(rw, MadeToken{id, token})
 }
 
@@ -127,13 +127,13 @@ func (o *Origin) serveToken(rw http.ResponseWriter, req *http.Request) {
 		scanedge.NewProblem(scanedge.MethodNotAllowed, "revoke a token with DELETE").Write(rw)
 		return
 	}
-	by := o.operator(req) // before it may be this one that is out
+	by := o.operator(req)
 	t, err := o.access.Revoke(req.PathValue("id"))
 	if err != nil {
 		o.refuseOrder(rw, err)
 		return
 	}
-	o.cfg.Logger.Info("a token was revoked", "id", t.ID, "kind", t.Kind, "name", t.Name, "by", by)
+	o.cfg.Logger.Info("a token was revoked", "id", t.ID, "kind", t.Kind, "name", t.Name, by.by())
 	writeJSON(rw, t)
 }
 
@@ -151,14 +151,6 @@ func (o *Origin) refuseOrder(rw http.ResponseWriter, err error) {
 	o.cfg.Logger.Error("who may is not written down", "err", err)
 	scanedge.NewProblem(scanedge.NotWritten, "look after the disk of the origin's data folder, then ask again; "+
 		"a token that was to be revoked is out, but a restart would let it in again").Write(rw)
-}
-
-// operator is the name of the admin token that a request brings.
-func (o *Origin) operator(req *http.Request) string {
-	if b, ok := o.access.Check(access.Admin, bearer(req)); ok {
-		return b.Name()
-	}
-	return ""
 }
 
 // created makes an answer that writeJSON is to write a 201, for which writeJSON is too late.
