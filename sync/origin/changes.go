@@ -37,6 +37,15 @@ func (t *tally) weight() weight {
 	return weight{bad, bad + t.changed[cache.Green] + t.changed[cache.Yellow] + t.removed}
 }
 
+// changes is how many subjects are not as they were.
+func (t *tally) changes() int {
+	n := t.added + t.renewed + t.removed
+	for _, m := range t.changed {
+		n += int(m)
+	}
+	return n
+}
+
 func (w weight) plus(v weight) weight  { return weight{w.bad + v.bad, w.all + v.all} }
 func (w weight) minus(v weight) weight { return weight{w.bad - v.bad, w.all - v.all} }
 

@@ -68,6 +68,8 @@ type asked struct {
 	info    delta.Info
 	ifMatch *uint64
 	run     string
+
+	charge func(changes int) *scanedge.Problem // of a replacement: counts what it is about to change; nil: anything may be
 }
 
 // asked reads all of a push but its body, and checks that its token may push.
@@ -76,9 +78,6 @@ func (o *Origin) asked(rw http.ResponseWriter, req *http.Request) (a asked, prob
 		return a, problem
 	}
 	if a.w, problem = o.issuer(req); problem != nil {
-		return a, problem
-	}
-	if problem := spent(rw, a.token); problem != nil { // before anything is read
 		return a, problem
 	}
 	a.from = callerOf(a.token)
@@ -93,13 +92,10 @@ func (o *Origin) asked(rw http.ResponseWriter, req *http.Request) (a asked, prob
 	return a, problem
 }
 
-// took counts what was read of a push against its token's limits, and looks whether the token was revoked meanwhile.
-func (o *Origin) took(rw http.ResponseWriter, req *http.Request, a asked, deltas int) *scanedge.Problem {
+// took looks, when all of a push was read, whether its token was revoked meanwhile.
+func (o *Origin) took(rw http.ResponseWriter, req *http.Request) *scanedge.Problem {
 	// The body is here. The server goes on reading the connection to see it close, and would take steady's deadline for that.
 	_ = http.NewResponseController(rw).SetReadDeadline(time.Time{})
-	if problem := within(rw, a.token, deltas); problem != nil {
-		return problem
-	}
 	_, problem := o.pusher(req)
 	return problem
 }
@@ -110,7 +106,10 @@ func (o *Origin) read(rw http.ResponseWriter, req *http.Request, a asked, at *pl
 	if problem != nil {
 		return nil, problem
 	}
-	if problem := o.took(rw, req, a, len(deltas)); problem != nil {
+	if problem := o.took(rw, req); problem != nil {
+		return nil, problem
+	}
+	if problem := fits(a.token, len(deltas)); problem != nil {
 		return nil, problem
 	}
 	p, err := newPush(a.w, a.info, deltas, a.ifMatch)
@@ -126,9 +125,15 @@ func (o *Origin) push(rw http.ResponseWriter, req *http.Request) (outcome, *scan
 	if problem != nil {
 		return outcome{}, problem
 	}
+	if problem := spent(rw, a.token); problem != nil { // before anything is read
+		return outcome{}, problem
+	}
 	at := &place{of: o.places}
 	defer at.leave()
 	p, problem := o.read(rw, req, a, at)
+	if problem == nil {
+		problem = charge(rw, a.token, p.batch.Len())
+	}
 	if problem != nil {
 		return outcome{}, problem
 	}

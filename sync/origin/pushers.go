@@ -23,14 +23,29 @@ func (o *Origin) pusher(req *http.Request) (*access.Bearer, *scanedge.Problem) {
 	return b, nil
 }
 
-// within counts n deltas of a push that was read, whatever becomes of it, and refuses what is more than its token may push at once or at
-// that rate.
-func within(rw http.ResponseWriter, b *access.Bearer, n int) *scanedge.Problem {
-	most := b.Largest(max(n, delta.DefaultLimits.Deltas)) // a replacement may have more
-	if n > most {
+// fits refuses a push, or its preview, of more deltas than its token may ever push at once.
+func fits(b *access.Bearer, n int) *scanedge.Problem {
+	if most := b.Largest(delta.DefaultLimits.Deltas); n > most {
 		return scanedge.NewProblem(scanedge.TooManyDeltas, fmt.Sprintf("this token may push %d deltas at once, these are %d; split the push", most, n))
 	}
-	return tooFast(rw, b, b.Take(n, most))
+	return nil
+}
+
+// charge counts n deltas that are about to be applied, whatever becomes of them, and refuses what is more than their token's rate.
+func charge(rw http.ResponseWriter, b *access.Bearer, n int) *scanedge.Problem {
+	return tooFast(rw, b, b.Take(n, b.Largest(delta.DefaultLimits.Deltas)))
+}
+
+// chargeChanges is charge for what a replacement changes, which can't be split. More than the bucket ever holds is refused for good.
+func chargeChanges(rw http.ResponseWriter, b *access.Bearer, n int) *scanedge.Problem {
+	if b.Rate == 0 && b.MaxDeltas == 0 {
+		return nil
+	}
+	if most := b.Largest(delta.DefaultLimits.Deltas); n > most {
+		return scanedge.NewProblem(scanedge.TooManyDeltas, fmt.Sprintf("the replacement changes %d subjects, and this token never may more than %d "+
+			"at once, however long it waits; use a token without a limit", n, most))
+	}
+	return charge(rw, b, n)
 }
 
 // spent refuses a push whose token could not push one delta now.

@@ -27,7 +27,7 @@ func (o *Origin) readTarget(rw http.ResponseWriter, req *http.Request, a asked) 
 	})
 	then.table.PutMany(batch)
 	if problem == nil {
-		problem = o.took(rw, req, a, then.rows)
+		problem = o.took(rw, req)
 	}
 	return then, problem
 }

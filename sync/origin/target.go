@@ -141,6 +141,12 @@ func (w *writer) makeIt(ctx context.Context, a asked, digest string, then *targe
 	if now := w.past.lastBatch(); now != b.last {
 		err = movedError{now}
 	}
+	if err == nil && a.charge != nil { // before anything is applied
+		t, _ := compare(&w.table, &then.table, func(cache.Delta) error { return nil })
+		if problem := a.charge(t.changes()); problem != nil {
+			return scanedge.Applied{}, problem
+		}
+	}
 	var t tally
 	if err == nil {
 		t, err = compare(&w.table, &then.table, b.emit)
@@ -181,6 +187,9 @@ func (o *Origin) serveReplace(rw http.ResponseWriter, req *http.Request, dry boo
 		problem = scanedge.NewProblem(scanedge.BadRequest, "look at a preview first, with dry_run=1; then send its offset as If-Match and its "+
 			"digest as Scanedge-Digest")
 	}
+	if problem == nil && !dry {
+		problem = spent(rw, a.token)
+	}
 	var done func()
 	if problem == nil {
 		done, problem = o.think()
@@ -195,6 +204,7 @@ func (o *Origin) serveReplace(rw http.ResponseWriter, req *http.Request, dry boo
 		problem.Write(rw)
 		return
 	}
+	a.charge = func(n int) *scanedge.Problem { return chargeChanges(rw, a.token, n) }
 	if dry {
 		writeJSON(rw, a.w.preview(then))
 		return

@@ -216,6 +216,38 @@ func TestLimitsOfAPushToken(t *testing.T) {
 	pushOK(t, o, "demo-a", "subject,status\nf,red\ng,red\nh,red\ni,red\n") // others have their own
 }
 
+// Only what is applied counts: looking at it costs nothing, and a replacement counts what it changes.
+func TestARateCountsWhatIsApplied(t *testing.T) {
+	o := open(t, t.TempDir(), "demo-a")
+	token := makeToken(t, o, `{"kind":"push","name":"n","rate":0.0001,"max_deltas":3}`).Token
+	pushOK(t, o, "demo-a", "subject,status\na,red\nb,red\nc,red\nd,red\ne,red\n")
+	const deltas = "/v1/issuers/demo-a/deltas"
+	for range 3 {
+		if rec := callAPI(t, o, token, "POST", deltas+"?dry_run=1", "subject,status\na,green\nb,green\nc,green\n", nil, "Content-Type", "text/csv"); rec.Code != 200 {
+			t.Fatalf("a dry run: %d %s", rec.Code, rec.Body)
+		}
+	}
+	replace := func(body string) *httptest.ResponseRecorder {
+		t.Helper()
+		var p scanedge.Preview
+		if rec := callAPI(t, o, token, "POST", deltas+"?replace=1&dry_run=1", body, &p, "Content-Type", "text/csv"); rec.Code != 200 {
+			t.Fatalf("a preview: %d %s", rec.Code, rec.Body)
+		}
+		return callAPI(t, o, token, "POST", deltas+"?replace=1", body, nil, "Content-Type", "text/csv",
+			"If-Match", strconv.FormatUint(p.Offset, 10), "Scanedge-Digest", p.Digest)
+	}
+	refused(t, replace("subject,status\na,green\n"), scanedge.TooManyDeltas, "changes 5 subjects", "however long it waits")
+	if rec := replace("subject,status\na,green\nb,red\nc,red\nd,red\n"); rec.Code != 200 {
+		t.Errorf("two changes of four rows: %d %s", rec.Code, rec.Body)
+	}
+	rec := replace("subject,status\na,red\nb,green\nc,red\nd,red\n")
+	refused(t, rec, scanedge.TooFast)
+	retryWithin(t, rec, 10_000)
+	if o.word("demo-a", "b") != "red" {
+		t.Error("it was applied in part")
+	}
+}
+
 // retryWithin checks that an answer asks for about so many seconds, less what has gone by since.
 func retryWithin(t *testing.T, rec *httptest.ResponseRecorder, seconds int) {
 	t.Helper()
