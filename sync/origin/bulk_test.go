@@ -221,3 +221,47 @@ func TestASlowPusherGivesItsPlaceUp(t *testing.T) {
 		t.Errorf("the slow one: %s", how)
 	}
 }
+
+// Nor does a replacement that trickles keep others from theirs: they are told to come again, and then find the place free.
+func TestASlowReplacementGivesItsPlaceUp(t *testing.T) {
+	defer func(d time.Duration, rate int64) { slowBody, leastRate = d, rate }(slowBody, leastRate)
+	slowBody, leastRate = time.Second, 1<<20
+	o := open(t, t.TempDir(), "demo-a")
+	s := httptest.NewServer(o.API())
+	defer s.Close()
+	const path = "/v1/issuers/demo-a/deltas?replace=1&dry_run=1"
+	slow := make(chan string, 1)
+	go func() {
+		req, err := http.NewRequest("POST", s.URL+path, &dribble{fast: bytes.NewReader(shortRows(1000))})
+		if err != nil {
+			slow <- err.Error()
+			return
+		}
+		req.Header.Set("Authorization", "Bearer "+o.tokens.Push)
+		req.Header.Set("Content-Type", "text/csv")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			slow <- err.Error()
+			return
+		}
+		res.Body.Close()
+		slow <- res.Status
+	}()
+	eventually(t, "the slow one under way", func() bool { return len(o.thinking) == 1 })
+	rec := callAPI(t, o, o.tokens.Push, "POST", path, string(shortRows(1)), nil, "Content-Type", "text/csv")
+	if refused(t, rec, scanedge.Busy); rec.Header().Get("Retry-After") == "" {
+		t.Error("it does not say when to come again")
+	}
+	select {
+	case how := <-slow:
+		if strings.HasPrefix(how, "200") {
+			t.Errorf("the slow one: %s", how)
+		}
+	case <-time.After(30 * time.Second):
+		s.CloseClientConnections()
+		t.Fatal("the slow one holds its place for ever")
+	}
+	if rec := callAPI(t, o, o.tokens.Push, "POST", path, string(shortRows(1)), nil, "Content-Type", "text/csv"); rec.Code != 200 {
+		t.Errorf("after the slow one: %d %s", rec.Code, rec.Body)
+	}
+}

@@ -19,7 +19,8 @@ func (o *Origin) readTarget(rw http.ResponseWriter, req *http.Request, a asked) 
 	limits := delta.Limits{Deltas: max(replaceRows, 2*w.table.Len()), Bytes: math.MaxInt64, Line: delta.DefaultLimits.Line}
 	then = new(target)
 	batch := make([]cache.Delta, 0, 1024)
-	then.rows, problem = readRows(w, steady(rw, req, new(place)), req.Header, limits, func() error { return nil }, func(d cache.Delta, _ int64) {
+	alone := &place{held: o.thinking} // its caller holds that, and others wait for it: the body has to come at leastRate
+	then.rows, problem = readRows(w, steady(rw, req, alone), req.Header, limits, func() error { return nil }, func(d cache.Delta, _ int64) {
 		if batch = append(batch, d); len(batch) == cap(batch) {
 			then.table.PutMany(batch)
 			batch = batch[:0]
