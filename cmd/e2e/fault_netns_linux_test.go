@@ -69,6 +69,7 @@ func TestFaultRevokedEdge(t *testing.T) {
 		t.Errorf("the revoked edge was told of a push after it: %s", got)
 	}
 	eventually(t, "refused", func() bool { return bytes.Contains(goes.log(), []byte("not-enrolled")) })
+	eventually(t, "not ready, for the origin said so", func() bool { return !goes.ready() })
 	goes.stop()
 	goes.start()
 	eventually(t, "refused again", func() bool { return bytes.Count(goes.log(), []byte("not-enrolled")) > 1 })

@@ -191,7 +191,7 @@ func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListener
 		secure := func(s *http.Server) { s.TLSConfig = id.ForPeers(fleet.know) }
 		defer serveTLS(at.peers, forFellows(fleet.know, keeper.Peers()), secure, logger).stop()
 	}
-	admin := serve(at.admin, adminHandler(set, server.Unready, edgeReport(id.Name(), keeper)), logger)
+	admin := serve(at.admin, adminHandler(set, func() string { return cmp.Or(keeper.Refused(), server.Unready()) }, edgeReport(id.Name(), keeper)), logger)
 	defer admin.stop()
 	front := server.HTTP()
 	served := make(chan error, 2)

@@ -27,6 +27,7 @@ var errNoSnapshot = errors.New("the origin has no snapshot yet, nor the log all 
 type origin struct {
 	url    string // base
 	client *http.Client
+	standing
 }
 
 // stream begins a request of which the answer does not end by itself. It ends with ctx.
@@ -41,7 +42,7 @@ func (o *origin) stream(ctx context.Context, path string) (*http.Response, error
 		if problemIn(answer) == scanedge.LogRewound {
 			return nil, fmt.Errorf("%w: %.300s", ErrRewound, answer)
 		}
-		return nil, fmt.Errorf("it answers %s: %.300s", res.Status, answer)
+		return nil, o.refusal(res, answer)
 	}
 	return res, nil
 }
@@ -80,7 +81,7 @@ func (o *origin) do(ctx context.Context, method, path string, body []byte, into 
 	case noSnapshot(res, answer):
 		return errNoSnapshot
 	case res.StatusCode/100 != 2:
-		return fmt.Errorf("it answers %s: %.300s", res.Status, answer)
+		return o.refusal(res, answer)
 	case into == nil:
 		return nil
 	}

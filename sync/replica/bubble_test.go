@@ -273,3 +273,46 @@ func TestAClockThatJumpsAnHour(t *testing.T) {
 		})
 	}
 }
+
+// An edge that the origin does not let in any more says so once, knows it at once, asks but now and then, and comes back by itself.
+func TestARevokedEdgeSaysItOnceAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, e := bubbledEdge(t)
+		f.beats(t)
+		time.Sleep(5 * time.Second)
+		if e.Refused() != "" {
+			t.Fatalf("let in, and says %q", e.Refused())
+		}
+		turn := func(out bool) {
+			f.mu.Lock()
+			f.out = out
+			f.mu.Unlock()
+			f.origin.CloseClientConnections() // as the origin cuts who is revoked
+		}
+		before := len(e.said.String())
+		turn(true)
+		time.Sleep(time.Second)
+		if why := e.Refused(); !strings.Contains(why, "edge enrol NAME") || e.report("demo-a").Why != why {
+			t.Errorf("revoked, and says %q; of its issuer %q", why, e.report("demo-a").Why)
+		}
+		time.Sleep(time.Hour)
+		said := e.said.String()[before:]
+		if n := strings.Count(said, "edge enrol NAME"); n != 1 || strings.Count(said, "\n") > 6 {
+			t.Errorf("it said so %d times, in\n%s", n, said)
+		}
+		f.mu.Lock()
+		turned := f.turned
+		f.mu.Unlock()
+		if turned < 45 || turned > 95 {
+			t.Errorf("it asked %d times in an hour", turned)
+		}
+		turn(false)
+		time.Sleep(pauseOut.most*5/4 + beatDue + time.Second)
+		if age := e.age(t); e.Refused() != "" || age > beatDue {
+			t.Errorf("let in again, and says %q; its table is %v old", e.Refused(), age)
+		}
+		if !strings.Contains(e.said.String(), "lets this edge in again") {
+			t.Error("it does not say so")
+		}
+	})
+}

@@ -27,6 +27,7 @@ var (
 	pauseAgain   = &backoffRange{40 * time.Millisecond, 2 * time.Second}   // the log was out of reach
 	pauseOffer   = &backoffRange{200 * time.Millisecond, 5 * time.Second}  // the origin has no snapshot that would do
 	pauseRefused = &backoffRange{200 * time.Millisecond, 30 * time.Second} // a record that should not be there still is
+	pauseOut     = &backoffRange{500 * time.Millisecond, time.Minute}      // the origin does not let this edge in
 	pauseAnew    = &backoffRange{500 * time.Millisecond, time.Minute}      // a table is large
 )
 

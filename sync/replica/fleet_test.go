@@ -39,6 +39,8 @@ type fleet struct {
 	offer   *snapshot.Offer   // nil: none yet
 	asked   int               // for the offer
 	reports []access.Report   // that edges sent
+	out     bool              // no edge is enrolled
+	turned  int               // how often one was told so
 	deaf    bool              // reports are read, and not answered
 }
 
@@ -175,6 +177,9 @@ func (f *fleet) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	path := req.URL.Path
 	id, _, _ := strings.Cut(strings.TrimPrefix(path, "/v1/issuers/"), "/")
 	switch {
+	case f.out:
+		f.turned++
+		scanedge.NewProblem(scanedge.NotEnrolled, "").Write(rw)
 	case path == "/v1/control":
 		f.serveControl(rw, req)
 	case strings.HasSuffix(path, "/log"):

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -66,7 +67,7 @@ type Keeper struct {
 func New(cfg Config) *Keeper {
 	return &Keeper{
 		cfg:       cfg,
-		origin:    &origin{url: cfg.Origin, client: cfg.Client},
+		origin:    &origin{url: cfg.Origin, client: cfg.Client, standing: standing{logger: cfg.Logger}},
 		memory:    &memory{limit: cfg.MemoryLimit, users: map[*Replica]struct{}{}},
 		peers:     snapshot.NewServer(transfers),
 		news:      make(chan struct{}, 1),
@@ -79,10 +80,19 @@ func New(cfg Config) *Keeper {
 func (k *Keeper) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { k.tell(ctx) })
-	pause := backoff{}
+	pause, out := new(backoff), new(backoff)
+	heard := func() {
+		pause.reset()
+		out.reset()
+		k.origin.standing.accepted()
+	}
 	for ctx.Err() == nil {
-		err := k.learn(ctx, pause.reset)
-		if ctx.Err() == nil {
+		err := k.learn(ctx, heard)
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, ErrNotEnrolled): // it was said
+			out.wait(ctx, pauseOut)
+		default:
 			k.cfg.Logger.Warn("waiting for the origin", "err", err)
 			pause.wait(ctx, pauseAgain)
 		}

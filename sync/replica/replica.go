@@ -1,6 +1,6 @@
 // Package replica keeps an edge's tables equal to the origin's, and knows how far they can be believed.
 //
-//   - keep.go: [Keeper], all replicas of an edge; control.go: what the origin says that there is to hold
+//   - keep.go: [Keeper], all replicas of an edge; control.go: what the origin says that there is to hold; standing.go: whether it lets this edge in
 //   - ask.go: what an edge asks the origin; stream.go: one issuer's log, as long as the origin sends it
 //   - replica.go: [Replica], one issuer's table: found, followed, shown
 //   - track.go: one table on its way along the log: check, apply, compare, as a function of record and table alone
@@ -136,6 +136,10 @@ func (r *Replica) sameKeys(pub issuer.Public) bool {
 func (r *Replica) keep(ctx context.Context) {
 	for ctx.Err() == nil {
 		k, err := r.found(ctx)
+		if errors.Is(err, ErrNotEnrolled) {
+			r.out(ctx)
+			continue
+		}
 		if err != nil {
 			r.say("no table yet: " + err.Error())
 			r.logger.Warn("no table to follow the log with; trying again", "err", err)
@@ -146,10 +150,18 @@ func (r *Replica) keep(ctx context.Context) {
 			}
 			continue
 		}
-		if err = r.follow(ctx, k); ctx.Err() == nil {
+		if err = r.follow(ctx, k); errors.Is(err, ErrNotEnrolled) {
+			r.out(ctx)
+		} else if ctx.Err() == nil {
 			r.after(ctx, k, err)
 		}
 	}
+}
+
+// out waits for the origin to let this edge in again. What is held grows older.
+func (r *Replica) out(ctx context.Context) {
+	r.say(notEnrolled)
+	r.origin.standing.wait(ctx)
 }
 
 // follow follows the log with k until something is wrong.

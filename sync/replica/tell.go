@@ -33,6 +33,9 @@ func (k *Keeper) tell(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		if k.origin.standing.wait(ctx) {
+			continue
+		}
 		if !said { // the stream of control says the same, again and again
 			k.cfg.Logger.Warn("the origin is not told how this edge is; trying again", "err", err)
 			said = true
@@ -87,7 +90,7 @@ func (o *origin) exchange(ctx context.Context, in io.Reader, taken func()) error
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
 		answer, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		return fmt.Errorf("it answers %s: %.300s", res.Status, answer)
+		return o.refusal(res, answer)
 	}
 	answers := bufio.NewReader(res.Body)
 	for {

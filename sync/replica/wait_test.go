@@ -16,7 +16,7 @@ import (
 )
 
 func TestPausesDoubleAndAreSpread(t *testing.T) {
-	for _, r := range []*backoffRange{pauseAgain, pauseOffer, pauseRefused, pauseAnew} {
+	for _, r := range []*backoffRange{pauseAgain, pauseOffer, pauseRefused, pauseOut, pauseAnew} {
 		synctest.Test(t, func(t *testing.T) {
 			var b backoff
 			for want := r.first; want < 4*r.most; want *= 2 {
