@@ -26,6 +26,7 @@ func (s *Server) HTTP() *fasthttp.Server {
 		NoDefaultServerHeader: true,
 		MaxRequestBodySize:    maxBody,
 		ReadTimeout:           30 * time.Second,
+		WriteTimeout:          30 * time.Second, // an answer is small, and held in memory until it is taken
 		IdleTimeout:           2 * time.Minute,
 		CloseOnShutdown:       true,
 		Logger:                silent{},
