@@ -32,6 +32,7 @@ import (
 //	answers STATUS URL [TOKEN]    gets a URL, whose answer must have that status; stdout then looks at its body
 //	member VAR FILE NAME          puts a member of a JSON object into VAR
 //	occupy VAR                    takes a port to the script's end; its HOST:PORT is in VAR
+//	freeze PID, thaw PID          stops a process and lets it go on, as SIGSTOP and SIGCONT do; it goes on at the script's end in any case
 //	terminate                     sends SIGTERM to all that runs in the background
 func TestCommandLine(t *testing.T) {
 	f, dir := startFleet(t, 2000)
@@ -54,6 +55,7 @@ func TestCommandLine(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "unprivileged": unprivileged, "until": until,
 			"answers": answers, "member": member, "occupy": occupy, "terminate": terminate,
+			"freeze": freeze, "thaw": thaw,
 		},
 	})
 }
@@ -158,6 +160,19 @@ func occupy(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	ts.Setenv(args[0], l.Addr().String())
+}
+
+func freeze(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Defer(func() { _ = syscall.Kill(pid, syscall.SIGCONT) }) // or nothing could end it
+	ts.Check(syscall.Kill(pid, syscall.SIGSTOP))
+}
+
+func thaw(ts *testscript.TestScript, _ bool, args []string) {
+	pid, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ts.Check(syscall.Kill(pid, syscall.SIGCONT))
 }
 
 func terminate(ts *testscript.TestScript, _ bool, _ []string) {
