@@ -151,7 +151,7 @@ func (o *Origin) serveJoin(rw http.ResponseWriter, req *http.Request) {
 		edgeProblem(err).Write(rw)
 		return
 	}
-	o.fleet.expect(answer.Name)
+	o.expect(answer.Name)
 	o.access.Changed()
 	o.cfg.Logger.Info("an edge has joined", "edge", answer.Name, "from", req.RemoteAddr)
 	writeJSON(rw, answer)

@@ -45,11 +45,13 @@ func ageOf(edge string) string {
 	return fmt.Sprintf("scanedge_edge_reported_age_seconds{edge=%q}", edge)
 }
 
-// expect makes an edge known that has joined. From now on it is silent if it does not report.
-func (f *fleet) expect(edge string) {
+// expect makes an edge known that has joined, if it still is one by then. From now on it is silent if it does not report.
+func (f *fleet) expect(edge string, still func() bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.entry(edge)
+	if still() {
+		f.entry(edge)
+	}
 }
 
 // entry is for who holds mu.
@@ -162,12 +164,18 @@ func (f *fleet) stateOf(e enrol.Edge, now time.Time) (string, reported) {
 	return scanedge.EdgeLive, r
 }
 
+// expect is fleet.expect, for an edge that may have been revoked or replaced since it joined.
+func (o *Origin) expect(edge string) {
+	o.fleet.expect(edge, func() bool {
+		e, known := o.enrolled.registry.Edge(edge)
+		return known && e.Revoked.IsZero() && !e.Joined.IsZero()
+	})
+}
+
 // openFleet expects the edges that have joined, and counts them in the metrics.
 func (o *Origin) openFleet() {
 	for _, e := range o.enrolled.registry.Edges() {
-		if e.Revoked.IsZero() && !e.Joined.IsZero() {
-			o.fleet.expect(e.Name)
-		}
+		o.expect(e.Name)
 	}
 	for _, state := range []string{scanedge.EdgeLive, scanedge.EdgeSilent, scanedge.EdgeNever} {
 		o.cfg.Metrics.NewGauge(fmt.Sprintf("scanedge_edges{state=%q}", state), func() float64 {

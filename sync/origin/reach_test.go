@@ -219,7 +219,7 @@ func TestStatesOfEdges(t *testing.T) {
 			}
 		}
 		is(scanedge.EdgeNever)
-		f.expect("one")
+		f.expect("one", always)
 		is(scanedge.EdgeSilent)
 		f.says("one", 1)
 		time.Sleep(scanedge.Lease)
@@ -231,4 +231,23 @@ func TestStatesOfEdges(t *testing.T) {
 		e.Revoked = time.Now()
 		is(scanedge.EdgeRevoked)
 	})
+}
+
+// An edge that was revoked between its joining and the origin's learning of it leaves nothing behind.
+func TestARevocationThatOvertakesAJoin(t *testing.T) {
+	o := openTLS(t, "demo-a")
+	o.join("one", "demo-a")
+	call(o.API(), "DELETE", "/v1/edges/one", o.tokens.Admin, "")
+	o.expect("one") // as the join does that was under way
+	o.enrol("two", `{"issuers":["demo-a"]}`)
+	o.expect("two") // its predecessor's, which it replaced
+	for _, name := range []string{"one", "two"} {
+		if _, known := o.fleet.get(name); known || slices.Contains(o.cfg.Metrics.ListMetricNames(), ageOf(name)) {
+			t.Errorf("%s is expected", name)
+		}
+	}
+	o.join("three", "demo-a")
+	if _, known := o.fleet.get("three"); !known || !slices.Contains(o.cfg.Metrics.ListMetricNames(), ageOf("three")) {
+		t.Error("three is not expected")
+	}
 }
