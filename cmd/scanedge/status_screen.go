@@ -180,23 +180,27 @@ func edgeTable(status scanedge.FleetStatus) *grid {
 			if s == "" && !(i.Ready && i.Vouching && i.Agrees) {
 				s = bad
 			}
-			t.add(s, append(slices.Clone(own), append(tableCells(i, offsets[i.Issuer]), reported, version)...)...)
+			t.add(s, append(slices.Clone(own), append(tableCells(i, offsets[i.Issuer], e.State == scanedge.EdgeLive), reported, version)...)...)
 			own, reported, version = []string{"", "", ""}, "", ""
 		}
 	}
 	return t
 }
 
-// tableCells are issuer, offset, age, digest, scrubbed and rebuilt of an edge's table.
-func tableCells(i scanedge.EdgeIssuerStatus, offset uint64) []string {
+// tableCells are issuer, offset, age, digest, scrubbed and rebuilt of an edge's table. What an edge said that is not live is of the past.
+func tableCells(i scanedge.EdgeIssuerStatus, offset uint64, live bool) []string {
 	age, digest := brief(time.Duration(i.AgeMS)*time.Millisecond), "agrees"
 	switch {
 	case !i.Ready:
 		age, digest = "-", "not ready"
-	case !i.Agrees:
+	case !i.Agrees && live:
 		digest = "differs"
+	case !i.Agrees:
+		digest = "differed"
+	case !live:
+		digest = "agreed"
 	}
-	if i.Ready && !i.Vouching {
+	if i.Ready && !(i.Vouching && live) {
 		age += " stale"
 	}
 	scrubbed := brief(time.Duration(i.ScrubAgeMS)*time.Millisecond) + " ago"

@@ -17,10 +17,11 @@ import (
 	"github.com/scanedge/scanedge"
 )
 
-// fleetOf is a fleet with one edge that is well, one that is behind and stale, and one that never joined.
+// fleetOf is a fleet with one edge that is well, one that is behind and stale, one that is silent, and one that never joined.
 func fleetOf(state string, why ...string) scanedge.FleetStatus {
 	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	snapshot, reached, reported := at.Add(-5*time.Minute), uint64(1736), int64(400)
+	silent := int64(60_000)
 	return scanedge.FleetStatus{
 		State: state, Why: why, At: at, Version: "1.2.3",
 		Issuers: []scanedge.IssuerStatus{{Issuer: "gz", Offset: 1742, Count: 1_000_000, Digest: "0123456789abcdef", LogBytes: 3 << 20,
@@ -30,6 +31,8 @@ func fleetOf(state string, why ...string) scanedge.FleetStatus {
 				Issuers: []scanedge.EdgeIssuerStatus{{Issuer: "gz", Ready: true, Offset: 1742, AgeMS: 300, Vouching: true, Agrees: true, ScrubAgeMS: 61_000}}},
 			{Edge: "gate-2", State: scanedge.EdgeLive, Version: "1.2.2\x1b[31m", ReportedAgeMS: &reported,
 				Issuers: []scanedge.EdgeIssuerStatus{{Issuer: "gz", Ready: true, Offset: 1736, AgeMS: 12_000, Rebuilds: 1}}},
+			{Edge: "gate-3", State: scanedge.EdgeSilent, ReportedAgeMS: &silent,
+				Issuers: []scanedge.EdgeIssuerStatus{{Issuer: "gz", Ready: true, Offset: 1742, AgeMS: 60_300, Vouching: true, Agrees: true}}},
 			{Edge: "new", State: scanedge.EdgeNever},
 		},
 	}
@@ -53,7 +56,7 @@ func TestStatusExitsAsItSays(t *testing.T) {
 	healthy, degraded := fleetOf(scanedge.Healthy), fleetOf(scanedge.Degraded, "edge gate-2 is silent")
 	out, err := verb(t.Context(), nil, reporting(t, healthy)...)
 	wantExit(t, err, 0)
-	if !strings.HasPrefix(out, "healthy: 1 issuer, 2 of 3 edges live, 1,234 scans/s; origin 1.2.3\n\n") {
+	if !strings.HasPrefix(out, "healthy: 1 issuer, 2 of 4 edges live, 1,234 scans/s; origin 1.2.3\n\n") {
 		t.Error(out)
 	}
 	out, err = verb(t.Context(), nil, reporting(t, degraded)...)
@@ -104,6 +107,7 @@ func TestStatusScreen(t *testing.T) {
 		"gz 1742 1736, 6 behind 1,000,000 3.0 MiB 14 MiB, 5m old 2 0123456789abcdef\n",
 		"gate-1 live 1,234 gz 1742 0.3s agrees 61s ago 0 0.4s ago 1.2.3\n",
 		`gate-2 live 0 gz 1736, 6 behind 12s stale differs 0.0s ago 1 0.4s ago "1.2.2\x1b[31m"` + "\n",
+		"gate-3 silent - gz 1742 60s stale agreed 0.0s ago 0 60s ago -\n",
 		"new never - - - - - - - - -\n",
 	} {
 		if got := text(0); !strings.Contains(got, want) {
