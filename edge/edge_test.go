@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -66,16 +67,20 @@ func serving(t *testing.T) *Server {
 func dial(t *testing.T, s *Server) net.Conn {
 	t.Helper()
 	l := fasthttputil.NewInmemoryListener()
-	front := s.HTTP()
-	done := make(chan struct{})
-	go func() { defer close(done); _ = front.Serve(l) }()
-	t.Cleanup(func() { _ = front.Shutdown(); <-done })
+	serve(t, s.HTTP(), l)
 	conn, err := l.Dial()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	return conn
+}
+
+// serve serves on a listener until the test ends.
+func serve(t *testing.T, front *fasthttp.Server, l net.Listener) {
+	done := make(chan struct{})
+	go func() { defer close(done); _ = front.Serve(l) }()
+	t.Cleanup(func() { _ = front.Shutdown(); <-done })
 }
 
 // ask sends a request as it stands and returns the answer.
@@ -359,6 +364,39 @@ func TestUnreadableRequest(t *testing.T) {
 	res, out := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth, "X: "+strings.Repeat("x", 10_000))
 	if res.StatusCode != 400 || !strings.Contains(out, "bad-request") {
 		t.Errorf("%s %s", res.Status, out)
+	}
+}
+
+// A connection on which no whole request comes in time is closed without a word, before its first request and after one.
+func TestIdleConnectionsEndWithoutAnAnswer(t *testing.T) {
+	const whole = "GET /v1/scan/demo-a:g HTTP/1.1\r\nHost: e\r\n" + auth + "\r\n\r\n"
+	for sent, want := range map[string]string{
+		"": "", whole: "200", "GET /v1/scan/demo-a:g HTTP/1.1\r\nHost": "",
+		"POST /v1/scan HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nx": "", whole + "GET /": "200",
+	} {
+		front := serving(t).HTTP()
+		front.ReadTimeout, front.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond
+		l, err := net.Listen("tcp", "127.0.0.1:0") // memory has no errors of the network's
+		if err != nil {
+			t.Fatal(err)
+		}
+		serve(t, front, l)
+		conn, err := net.Dial("tcp", l.Addr().String())
+		if err == nil {
+			defer conn.Close()
+			_, err = io.WriteString(conn, sent)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(conn)
+		var got []string
+		for _, status := range regexp.MustCompile(`HTTP/1.1 (\d+)`).FindAllSubmatch(b, -1) {
+			got = append(got, string(status[1]))
+		}
+		if strings.Join(got, " ") != want || err != nil || want == "" && len(b) > 0 {
+			t.Errorf("%q is answered with %q: %v", sent, b, err)
+		}
 	}
 }
 

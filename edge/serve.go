@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"net"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -46,8 +47,13 @@ func fail(ctx *fasthttp.RequestCtx, t scanedge.ProblemType) {
 	ctx.Response.AppendBody(problemBodies[t])
 }
 
-// unreadable answers what fasthttp could not read as a request.
+// unreadable answers what fasthttp could not read as a request. A connection on which none came in time is closed without an answer:
+// who kept it for later, and sends his request at that moment, would take it for his.
 func unreadable(ctx *fasthttp.RequestCtx, err error) {
+	if late := net.Error(nil); errors.As(err, &late) && late.Timeout() {
+		_ = ctx.Conn().Close()
+		return
+	}
 	ctx.Response.Header.SetBytesV("Cache-Control", noStore)
 	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
 		fail(ctx, scanedge.TooLarge)
