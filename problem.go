@@ -36,6 +36,7 @@ const (
 	BadEncoding       ProblemType = "bad-encoding"        // the body is cut short or is not what Content-Encoding says
 	UnsupportedCoding ProblemType = "unsupported-coding"  // a Content-Encoding other than gzip and zstd
 	BodyCut           ProblemType = "body-cut"            // the connection ended before the body did
+	SecretMissing     ProblemType = "secret-missing"      // the issuer waits for a file that one of its secrets is read from
 	LogUnavailable    ProblemType = "log-unavailable"     // the log did not take the batch; nothing is acknowledged
 	LogFull           ProblemType = "log-full"            // the log's disk is full; the push is not acknowledged
 	KeyReused         ProblemType = "key-reused"          // the Idempotency-Key went with another push before
@@ -95,6 +96,7 @@ var problems = map[ProblemType]struct {
 	BadEncoding:       {http.StatusBadRequest, "The body is not whole or not what its Content-Encoding says"},
 	UnsupportedCoding: {http.StatusUnsupportedMediaType, "That Content-Encoding is not accepted"},
 	BodyCut:           {http.StatusBadRequest, "The body ended early"},
+	SecretMissing:     {http.StatusServiceUnavailable, "The issuer waits for its secret"},
 	LogUnavailable:    {http.StatusServiceUnavailable, "The log did not take the batch"},
 	LogFull:           {http.StatusInsufficientStorage, "The log's disk is full"},
 	KeyReused:         {http.StatusUnprocessableEntity, "That Idempotency-Key went with another push"},

@@ -112,6 +112,10 @@ type secretFile struct {
 	Key     []byte      `json:"private_key,omitempty"`
 	Given               // in the place of either
 
+	// Beside what was given: what it has to be. Files of earlier builds don't say.
+	SeedID    string            `json:"seed_id,omitempty"`
+	PublicKey ed25519.PublicKey `json:"public_key,omitempty"`
+
 	Policy   Policy    `json:"policy"`
 	CodeKeys []CodeKey `json:"code_keys"`
 
@@ -189,16 +193,34 @@ func load(path, id string) (*Secret, error) {
 		s.Key = ed25519.NewKeyFromSeed(f.Key)
 	}
 	s.terms.Store(&settings{f.Policy, f.CodeKeys})
-	return s, f.Given.read(&s.Seed, &s.Key)
+	if err := f.Given.read(&s.Seed, &s.Key); err != nil {
+		return s, err
+	}
+	return s, f.checkGiven(s)
+}
+
+// checkGiven holds what was read from files that were given to what the issuer was made with.
+func (f *secretFile) checkGiven(s *Secret) error {
+	if id := s.Seed.ID().String(); f.SeedID != "" && id != f.SeedID {
+		return fmt.Errorf("the seed in %s is not the one that the issuer was made with: its id is %s, not %s; %w", f.SeedFile, id, f.SeedID, errGiven)
+	}
+	if len(f.PublicKey) > 0 && !f.PublicKey.Equal(s.Key.Public()) {
+		return fmt.Errorf("the signing key in %s is not the one that the issuer was made with; %w", f.KeyFile, errGiven)
+	}
+	return nil
 }
 
 func (s *Secret) write(t settings) error {
 	f := secretFile{Version: secretVersion, Issuer: s.ID, Given: s.given, Policy: t.policy, CodeKeys: t.codeKeys}
 	if s.given.SeedFile == "" {
 		f.Seed = &s.Seed
+	} else {
+		f.SeedID = s.Seed.ID().String()
 	}
 	if s.given.KeyFile == "" {
 		f.Key = s.Key.Seed()
+	} else {
+		f.PublicKey = s.Key.Public().(ed25519.PublicKey)
 	}
 	if err := durable.WriteJSON(s.path, f); err != nil {
 		return fmt.Errorf("write the secret of issuer %s: %w", s.ID, err)

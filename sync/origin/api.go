@@ -92,6 +92,9 @@ func (o *Origin) issuer(req *http.Request) (*writer, *scanedge.Problem) {
 	if w := o.writer(id); w != nil {
 		return w, nil
 	}
+	if problem := o.waitProblem(id); problem != nil {
+		return nil, problem
+	}
 	return nil, scanedge.NewProblem(scanedge.UnknownIssuer, fmt.Sprintf("this origin has no issuer %q", id))
 }
 

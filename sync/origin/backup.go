@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/scanedge/scanedge"
@@ -59,6 +60,10 @@ func (o *Origin) serveBackup(rw http.ResponseWriter, req *http.Request) {
 	if req.TLS == nil && !fromLoopback(req) {
 		scanedge.NewProblem(scanedge.BadRequest,
 			"a backup holds every secret of this origin: ask for it over TLS, or on the origin's machine").Write(rw)
+		return
+	}
+	if why := o.ailing(); len(why) > 0 {
+		scanedge.NewProblem(scanedge.SecretMissing, "the backup would lack issuers: "+strings.Join(why, "; ")).Write(rw)
 		return
 	}
 	rw.Header().Set("Content-Type", "application/x-tar")

@@ -120,6 +120,8 @@ func (o *Origin) forEdges(h http.HandlerFunc) http.HandlerFunc {
 				"this certificate is of no edge that is enrolled: it was revoked, replaced, or has ended; enrol the edge again").Write(rw)
 		case id != "" && !e.May(id):
 			scanedge.NewProblem(scanedge.NotYourIssuer, "this edge is not enrolled for that issuer").Write(rw)
+		case o.waits(id) != nil:
+			o.waitProblem(id).Write(rw)
 		default:
 			if req.TLS.PeerCertificates[0].NotAfter.Before(e.CertEnds) {
 				rw.Header().Set("Connection", "close") // it was renewed: a kept connection must not outlive what it was opened with
@@ -255,7 +257,7 @@ func (o *Origin) checkEnrolment(issuers, hosts []string) *scanedge.Problem {
 		if err := cache.CheckIssuer([]byte(id)); err != nil {
 			return scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("issuer %q: %v", id, err))
 		}
-		if o.writer(id) == nil {
+		if o.writer(id) == nil && o.waits(id) == nil {
 			return scanedge.NewProblem(scanedge.UnknownIssuer, fmt.Sprintf("this origin has no issuer %q; make it first", id))
 		}
 	}

@@ -93,6 +93,9 @@ func (o *Origin) putIssuer(rw http.ResponseWriter, req *http.Request) {
 	case errors.As(err, &bad):
 		scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("issuer %q: %v", id, bad)).Write(rw)
 		return
+	case issuer.IsGiven(err):
+		scanedge.NewProblem(scanedge.SecretMissing, err.Error()).Write(rw)
+		return
 	case err != nil && made:
 		o.cfg.Logger.Error("an issuer was not made", "issuer", id, "err", err)
 		scanedge.NewProblem(scanedge.LogUnavailable, err.Error()).Write(rw)

@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/VictoriaMetrics/metrics"
+	"time"
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/sync/issuer"
@@ -56,7 +56,7 @@ func TestAnIssuersPolicy(t *testing.T) {
 	}
 }
 
-// Secrets that lie elsewhere: only their paths are kept, they can't change, and without them there is no start.
+// Secrets that lie elsewhere: only their paths are kept, they can't change, and without them the issuer waits and the others are served.
 func TestAnIssuerWithMountedSecrets(t *testing.T) {
 	dir, mounted := t.TempDir(), t.TempDir()
 	o := open(t, dir, "demo-a")
@@ -92,22 +92,70 @@ func TestAnIssuerWithMountedSecrets(t *testing.T) {
 	refused(t, call(o.API(), "PUT", "/v1/issuers/sz", o.tokens.Admin, `{"seed_file":"seed"}`), scanedge.BadRequest, "not absolute")
 	pushOK(t, o, "gz", "subject,status\nx,red\n")
 	o.Close()
-	if err := os.Rename(seed, seed+"-away"); err != nil {
+	move(t, seed, seed+"-away")
+	defer func(d time.Duration) { secretsEvery = d }(secretsEvery)
+	secretsEvery = 20 * time.Millisecond
+	o = open(t, dir, "demo-a", "gz")
+	pushOK(t, o, "demo-a", "subject,status\nx,red\n")
+	waitsFor(t, o, "read the seed from "+seed)
+	if err := os.WriteFile(seed, []byte("ff112233445566778899aabbccddeeff\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := o.cfg
-	cfg.Issuers, cfg.Metrics = []string{"gz"}, metrics.NewSet()
-	if o, err := Open(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), seed) || !strings.Contains(err.Error(), "mount or mend") {
-		if err == nil {
-			o.Close()
-		}
-		t.Errorf("without the seed: %v", err)
-	}
-	if err := os.Rename(seed+"-away", seed); err != nil {
-		t.Fatal(err)
-	}
-	if o = open(t, dir, "gz"); o.word("gz", "x") != "red" {
+	waitsFor(t, o, "the seed in "+seed+" is not the one that the issuer was made with")
+	move(t, seed+"-away", seed)
+	until(t, "the issuer is served", func() bool { return o.writer("gz") != nil })
+	if o.word("gz", "x") != "red" {
 		t.Error("its subject is not there")
+	}
+	pushOK(t, o, "gz", "subject,status\nx,green\n")
+	if s := o.status(time.Now()); len(s.Why) > 0 || len(s.Issuers) != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func move(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// until waits for what is to come about by itself.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("it did not come about that %s", what)
+		}
+	}
+}
+
+// waitsFor holds every route of issuer gz, and all that tells operators, to say why it waits.
+func waitsFor(t *testing.T, o *Origin, why string) {
+	t.Helper()
+	until(t, "it waits: "+why, func() bool { err := o.waits("gz"); return err != nil && strings.Contains(err.Error(), why) })
+	for _, path := range []string{"", "/held", "/held/x", "/offsets/1", "/records", "/subjects/x"} {
+		refused(t, call(o.API(), "GET", "/v1/issuers/gz"+path, o.tokens.Admin, ""), scanedge.SecretMissing, why, "mount or mend")
+	}
+	refused(t, post(o, "gz", strings.NewReader("subject,status\nx,red\n")), scanedge.SecretMissing, why)
+	refused(t, call(o.API(), "PUT", "/v1/issuers/gz", o.tokens.Admin, ""), scanedge.SecretMissing, why)
+	refused(t, call(o.API(), "POST", "/v1/issuers/gz/rollback", o.tokens.Admin, `{"to":1}`), scanedge.SecretMissing, why)
+	edge := asEdge(t, o)
+	for _, path := range []string{"/snapshot", "/snapshots/x", "/log?after=0"} {
+		refused(t, call(edge, "GET", "/v1/issuers/gz"+path, "", ""), scanedge.SecretMissing, why)
+	}
+	req := httptest.NewRequest("GET", "/v1/backup", nil)
+	req.RemoteAddr = "127.0.0.1:1"
+	req.Header.Set("Authorization", "Bearer "+o.tokens.Admin)
+	rec := httptest.NewRecorder()
+	o.API().ServeHTTP(rec, req)
+	refused(t, rec, scanedge.SecretMissing, "would lack", why)
+	if s := o.status(time.Now()); s.State != scanedge.Degraded || !strings.Contains(s.Why[0], "issuer gz") || !strings.Contains(s.Why[0], why) {
+		t.Errorf("%+v", s)
+	}
+	var shown strings.Builder
+	if o.cfg.Metrics.WritePrometheus(&shown); !strings.Contains(shown.String(), "scanedge_issuers_waiting 1\n") {
+		t.Error("the metrics do not say that one waits")
 	}
 }
 

@@ -19,7 +19,7 @@
 //   - snapshots.go: from what a start rebuilds its tables; snapshots in the background, and the log trimmed behind them
 //   - api.go: the endpoints; snapshots for edges
 //   - follow.go: the log as edges follow it; tail.go: its newest records, for them; control.go: what they must know beside it
-//   - tokens.go, issuers.go: for operators: who may, and what is settled for an issuer
+//   - tokens.go, issuers.go: for operators: who may, and what is settled for an issuer; waiting.go: issuers whose secrets are not there
 //   - backup.go: what it takes to restore the origin, sent while pushes go on; backup_tar.go: how it is sent;
 //     backup_receive.go: written to a folder; backup_verify.go: read again; restore.go: made an origin's folder
 //   - edges.go: edges enrolled, joined, known by their certificates, and revoked
@@ -97,12 +97,13 @@ type Origin struct {
 	adding  sync.Mutex         // held while an issuer is added, and to close
 	mu      sync.RWMutex       // guards
 	writers map[string]*writer // by issuer; only ever added to
+	waiting map[string]error   // issuers without a writer, and why: see wait
 
 	running context.Context // ends with stop: that of the writers
 	stop    context.CancelFunc
 	streams context.Context // ends with cut: that of answers without an end
 	cut     context.CancelFunc
-	wg      sync.WaitGroup // the writers, keepSnapshots, and the keeping of tokens
+	wg      sync.WaitGroup // the writers, keepSnapshots, keepLooking, and the keeping of tokens
 }
 
 // Open reads the folder, starts the log, rebuilds the tables and starts the writers. The folder must be this process's alone.
@@ -118,7 +119,7 @@ func Open(ctx context.Context, cfg Config) (*Origin, error) {
 	}
 	o := &Origin{
 		cfg: cfg, access: store, tokens: tokens, places: newPlaces(cfg.Metrics), snapshots: snapshot.NewServer(transfers),
-		writers: map[string]*writer{}, broken: make(chan error, 1), readers: semaphore.NewWeighted(readersRoom),
+		writers: map[string]*writer{}, waiting: map[string]error{}, broken: make(chan error, 1), readers: semaphore.NewWeighted(readersRoom),
 		searching: make(chan struct{}, searches), thinking: make(chan struct{}, 1), fleet: newFleet(cfg.Metrics),
 	}
 	o.running, o.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -145,11 +146,15 @@ func (o *Origin) open(ctx context.Context) (err error) {
 		return err
 	}
 	for _, id := range o.cfg.Issuers {
-		if _, err := o.add(ctx, id, o.cfg.MaxStale); err != nil {
+		if _, err := o.add(ctx, id, o.cfg.MaxStale); issuer.IsGiven(err) {
+			o.wait(id, err)
+		} else if err != nil {
 			return err
 		}
 	}
+	o.cfg.Metrics.NewGauge("scanedge_issuers_waiting", func() float64 { return float64(len(o.allWaiting())) })
 	o.wg.Go(func() { o.keepSnapshots(o.running) })
+	o.wg.Go(func() { o.keepLooking(o.running) })
 	o.ready.Store(true)
 	return nil
 }
@@ -210,6 +215,7 @@ func (o *Origin) begin(ctx context.Context, secret *issuer.Secret) (*writer, err
 	w.snapshots = newSnapshots(w, store, o.snapshots, o.cfg.SnapshotEvery, o.cfg.Metrics)
 	o.mu.Lock()
 	o.writers[id] = w
+	delete(o.waiting, id)
 	o.mu.Unlock()
 	o.wg.Go(func() { w.run(o.running) })
 	o.access.Changed()
@@ -245,12 +251,11 @@ func (o *Origin) EndStreams() { o.cut() }
 
 // Close stops the writers, after the pushes that they hold, and then the log.
 func (o *Origin) Close() {
-	o.adding.Lock()
-	defer o.adding.Unlock()
 	o.ready.Store(false)
 	o.EndStreams()
-	o.cut()
-	o.stop()
+	o.stop() // also ends the adding of an issuer that waited for its secret
+	o.adding.Lock()
+	defer o.adding.Unlock()
 	o.wg.Wait()
 	if o.conn != nil {
 		o.conn.Close()

@@ -14,11 +14,13 @@ func (o *Origin) serveStatus(rw http.ResponseWriter, _ *http.Request) {
 	writeJSON(rw, o.status(time.Now()))
 }
 
-// status is what is known of the fleet, and what of it is not as it should be: edges first, for they answer scans.
+// status is what is known of the fleet, and what of it is not as it should be: first issuers that nobody can
+// push to, then edges, for they answer scans.
 func (o *Origin) status(now time.Time) scanedge.FleetStatus {
 	s := scanedge.FleetStatus{State: scanedge.Healthy, At: now.UTC(), Version: o.cfg.Version, Issuers: []scanedge.IssuerStatus{},
 		Edges: []scanedge.EdgeStatus{}}
 	writers := o.sorted()
+	s.Why = o.ailing()
 	var why []string
 	for _, e := range o.enrolled.registry.Edges() {
 		shown, ails := o.edgeStatus(e, writers, now)
