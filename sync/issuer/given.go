@@ -37,6 +37,16 @@ func (g Given) Check() error {
 	return nil
 }
 
+// Exposed are those of the files that every user of the machine may read.
+func (g Given) Exposed() (paths []string) {
+	for _, path := range []string{g.SeedFile, g.KeyFile} {
+		if info, err := os.Stat(path); path != "" && err == nil && info.Mode().Perm()&0o004 != 0 {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
 // read puts what was given into seed and key. Its errors show nothing of the files, and are no fs.ErrNotExist, which would mean that
 // there is no issuer.
 func (g Given) read(seed *cache.Seed, key *ed25519.PrivateKey) error {

@@ -6,12 +6,17 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/sync/issuer"
@@ -92,6 +97,18 @@ func TestAnIssuerWithMountedSecrets(t *testing.T) {
 	refused(t, call(o.API(), "PUT", "/v1/issuers/sz", o.tokens.Admin, `{"seed_file":"seed"}`), scanedge.BadRequest, "not absolute")
 	pushOK(t, o, "gz", "subject,status\nx,red\n")
 	o.Close()
+	logged := logOf(t, dir, "gz")
+	if strings.Contains(logged, "can read") {
+		t.Errorf("a warning of files of mode 0400: %s", logged)
+	}
+	for _, file := range []string{seed, key} {
+		if err := os.Chmod(file, 0o444); err != nil {
+			t.Fatal(err)
+		}
+		if logged := logOf(t, dir, "gz"); !strings.Contains(logged, "can read") || !strings.Contains(logged, "path="+file) {
+			t.Errorf("no warning of %s, which everybody may read: %s", file, logged)
+		}
+	}
 	move(t, seed, seed+"-away")
 	defer func(d time.Duration) { secretsEvery = d }(secretsEvery)
 	secretsEvery = 20 * time.Millisecond
@@ -111,6 +128,32 @@ func TestAnIssuerWithMountedSecrets(t *testing.T) {
 	if s := o.status(time.Now()); len(s.Why) > 0 || len(s.Issuers) != 2 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// logOf is what an origin logs until it is open.
+func logOf(t *testing.T, dir string, issuers ...string) string {
+	t.Helper()
+	var logged strings.Builder
+	var mu sync.Mutex
+	o, err := Open(t.Context(), Config{
+		Dir: dir, Issuers: issuers, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &logged}, nil)), Metrics: metrics.NewSet(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Close()
+	return logged.String()
+}
+
+type lockedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l lockedWriter) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
 }
 
 func move(t *testing.T, from, to string) {

@@ -192,6 +192,10 @@ func (o *Origin) issuerFile(id string) string { return filepath.Join(o.cfg.Dir, 
 // begin opens the log and the table of an issuer and starts its writer. Its caller holds adding, or is the only one yet.
 func (o *Origin) begin(ctx context.Context, secret *issuer.Secret) (*writer, error) {
 	id := secret.ID
+	for _, path := range secret.Given().Exposed() {
+		o.cfg.Logger.Warn("every user of this machine can read an issuer's secret; mount it with mode 0400, or 0440 for a group, or chmod o= "+path,
+			"issuer", id, "path", path)
+	}
 	store, err := snapshot.Open(filepath.Join(o.cfg.Dir, "snapshots", id), secret.Public())
 	if err != nil {
 		return nil, err
