@@ -6,13 +6,11 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -134,26 +132,14 @@ func TestAnIssuerWithMountedSecrets(t *testing.T) {
 func logOf(t *testing.T, dir string, issuers ...string) string {
 	t.Helper()
 	var logged strings.Builder
-	var mu sync.Mutex
 	o, err := Open(t.Context(), Config{
-		Dir: dir, Issuers: issuers, Logger: slog.New(slog.NewTextHandler(lockedWriter{&mu, &logged}, nil)), Metrics: metrics.NewSet(),
+		Dir: dir, Issuers: issuers, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Metrics: metrics.NewSet(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	o.Close()
 	return logged.String()
-}
-
-type lockedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l lockedWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
 }
 
 func move(t *testing.T, from, to string) {
@@ -199,6 +185,38 @@ func waitsFor(t *testing.T, o *Origin, why string) {
 	var shown strings.Builder
 	if o.cfg.Metrics.WritePrometheus(&shown); !strings.Contains(shown.String(), "scanedge_issuers_waiting 1\n") {
 		t.Error("the metrics do not say that one waits")
+	}
+}
+
+// An issuer whose making failed at any step is made by the next try.
+func TestAnIssuerIsMadeByTheNextTry(t *testing.T) {
+	dir := t.TempDir()
+	o := open(t, dir, "demo-a")
+	for _, c := range []struct{ step, id string }{{"snapshots", "a"}, {"restored", "b"}, {"held", "c"}, {"snapshots/d/begun", "d"}} {
+		in := filepath.Join(dir, c.step)
+		switch c.step {
+		case "snapshots", "held":
+			in = filepath.Join(in, c.id) // a file where a folder is to be
+		case "restored":
+			in = markPath(dir, c.id) // not JSON
+		}
+		err := os.MkdirAll(filepath.Dir(in), 0o700)
+		if err == nil {
+			err = os.WriteFile(in, nil, 0o600) // begun: a log that was written to, and is not there
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if rec := call(o.API(), "PUT", "/v1/issuers/"+c.id, o.tokens.Admin, ""); rec.Code != 503 || o.writer(c.id) != nil {
+				t.Errorf("%s: %d %s", c.step, rec.Code, rec.Body)
+			}
+		}
+		if err := os.Remove(in); err != nil {
+			t.Fatal(err)
+		}
+		order(t, o, 201, "PUT", "/v1/issuers/"+c.id, "", nil)
+		pushOK(t, o, c.id, "subject,status\nx,red\n")
 	}
 }
 

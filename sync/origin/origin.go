@@ -214,7 +214,7 @@ func (o *Origin) begin(ctx context.Context, secret *issuer.Secret) (*writer, err
 	if w.held, err = openHeld(filepath.Join(o.cfg.Dir, "held", id), w.logger); err != nil {
 		return nil, err
 	}
-	o.cfg.Metrics.NewGauge(fmt.Sprintf("scanedge_held_pushes{issuer=%q}", id), func() float64 { return float64(len(w.held.all())) })
+	w.measure(o.cfg.Metrics)
 	w.broken = o.fail
 	w.snapshots = newSnapshots(w, store, o.snapshots, o.cfg.SnapshotEvery, o.cfg.Metrics)
 	o.mu.Lock()

@@ -112,12 +112,18 @@ func openWriter(ctx context.Context, conn *deltalog.Conn, secret *issuer.Secret,
 	if err := markBegun(store); err != nil {
 		return nil, err
 	}
+	logger.Info("table rebuilt", "subjects", w.table.Len(), "offset", w.at.Offset, "epoch", w.epoch, "took", time.Since(began))
+	return w, nil
+}
+
+// measure shows the writer in the metrics, where each name has one place: it is called once no step is left that may fail and be tried again.
+func (w *writer) measure(set *metrics.Set) {
+	label := fmt.Sprintf("{issuer=%q}", w.secret.ID)
 	set.NewGauge("scanedge_offset"+label, func() float64 { return float64(w.offset.Load()) })
 	set.NewGauge("scanedge_subjects"+label, func() float64 { return float64(w.table.Len()) })
 	set.NewGauge("scanedge_followers"+label, func() float64 { return float64(w.followers.Load()) })
 	set.NewGauge("scanedge_idempotency_keys"+label, func() float64 { return float64(w.past.len()) })
-	logger.Info("table rebuilt", "subjects", w.table.Len(), "offset", w.at.Offset, "epoch", w.epoch, "took", time.Since(began))
-	return w, nil
+	set.NewGauge("scanedge_held_pushes"+label, func() float64 { return float64(len(w.held.all())) })
 }
 
 // run takes pushes and beats until ctx ends. A beat that is due goes first, and after a bulk push those that waited beside it.
