@@ -195,7 +195,7 @@ func newDoor(t *testing.T, origin *node) *door {
 		t.Fatal(err)
 	}
 	d := &door{log: newLink(t, target.Host)}
-	inside := httptest.NewUnstartedServer(&httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
 			r.Out.Host = r.In.Host // the origin names itself by the address that it was asked at
@@ -204,7 +204,11 @@ func newDoor(t *testing.T, origin *node) *door {
 		ModifyResponse: d.pass,
 		FlushInterval:  -1,
 		ErrorHandler:   func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // no proxy is seen
-	})
+	}
+	inside := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		_ = http.NewResponseController(rw).EnableFullDuplex() // edges go on reporting while they read what was taken
+		proxy.ServeHTTP(rw, req)
+	}))
 	ca, err := enrol.OpenCA(filepath.Dir(origin.at.CA))
 	if err != nil {
 		t.Fatal(err)
