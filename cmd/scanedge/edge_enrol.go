@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,7 @@ func newEdgeEnrolCmd() *cobra.Command {
 		Hosts   []string `json:"hosts,omitempty"`
 		Replace bool     `json:"replace,omitempty"`
 	}
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "enrol NAME --issuers ISSUER,…",
 		Short: "Let a machine become an edge: print the token that it joins with",
@@ -32,7 +34,8 @@ renews itself. Who has the token can become that edge: hand it over as you would
 The edge may read the issuers that are named, '*' for all, also those made later. Its certificate names, for scanners that ask it
 over TLS, the hosts of --host, the address that it calls from, and its own loopback.
 
-A name is free if no edge has it, or if that one was revoked. --replace revokes the one that has it, as for a machine that was lost.`,
+A name is free if no edge has it, or if that one was revoked. --replace revokes the one that has it, as for a machine that was lost:
+that one is cut off at once. ` + ordersAsk,
 		Example: `  scanedge edge enrol gate-3 --issuers gz,sz --host gate3.example
   scanedge edge enrol depot --issuers '*'`,
 		Args: cobra.ExactArgs(1),
@@ -47,6 +50,11 @@ A name is free if no edge has it, or if that one was revoked. --replace revokes 
 			if err != nil {
 				return err
 			}
+			if body.Replace {
+				if err := agreed.toOrder(cmd, func() (string, error) { return whoIsRevoked(cmd.Context(), origin, args[0], "replace") }); err != nil {
+					return err
+				}
+			}
 			var e scanedge.Enrolment
 			if err := origin.Call(cmd.Context(), "enrol the edge "+args[0], http.MethodPut, edgePath(args[0]), body, &e); err != nil {
 				return err
@@ -58,6 +66,7 @@ A name is free if no edge has it, or if that one was revoked. --replace revokes 
 	cmd.Flags().StringSliceVar(&body.Issuers, "issuers", nil, "the issuers that it may read; '*' for all, also those made later (needed)")
 	cmd.Flags().StringSliceVar(&body.Hosts, "host", nil, "a DNS name or IP address at which scanners find it; may be repeated")
 	cmd.Flags().BoolVar(&body.Replace, "replace", false, "revoke the edge, or the token, that has the name")
+	agreed.add(cmd, "with --replace: "+doNotAsk)
 	return cmd
 }
 
@@ -115,20 +124,25 @@ func showEdges(out io.Writer, edges []enrol.Edge) error {
 
 func newEdgeRevokeCmd() *cobra.Command {
 	var f operatorFlags
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
 		Short: "Shut an edge out: its connections are cut, and it can't come back",
 		Long: `revoke makes the origin refuse an edge from this moment on, and closes its connections. It holds what it holds: its answers age,
 are marked stale after 3 s, and end at the issuer's max_stale. Other edges refuse it too, as soon as the origin tells them.
 
-The name can be enrolled again, for another key: start the edge of that machine with the new token.`,
-		Args: cobra.ExactArgs(1),
+The name can be enrolled again, for another key: start the edge of that machine with the new token. ` + ordersAsk,
+		Example: `  scanedge edge revoke gate-3`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := enrol.CheckName(args[0]); err != nil {
 				return usageError("%w", err)
 			}
 			origin, err := f.open()
 			if err != nil {
+				return err
+			}
+			if err := agreed.toOrder(cmd, func() (string, error) { return whoIsRevoked(cmd.Context(), origin, args[0], "revoke") }); err != nil {
 				return err
 			}
 			var e enrol.Edge
@@ -142,5 +156,21 @@ The name can be enrolled again, for another key: start the edge of that machine 
 		},
 	}
 	f.add(cmd)
+	agreed.add(cmd, doNotAsk)
 	return cmd
+}
+
+// whoIsRevoked asks so that the wrong machine is seen. Of a name that no working edge has there is nothing to ask.
+func whoIsRevoked(ctx context.Context, origin *scanedge.Operator, name, verb string) (string, error) {
+	var e enrol.Edge
+	err := origin.Call(ctx, "look at the edge "+name, http.MethodGet, edgePath(name), nil, &e)
+	if problemOf(err, scanedge.UnknownEdge) != nil || !e.Revoked.IsZero() {
+		return "", nil
+	}
+	machine := "that has not joined yet"
+	if !e.Joined.IsZero() {
+		machine = "that joined " + ago(e.Joined, time.Now())
+	}
+	return fmt.Sprintf("The edge %s, for %s, %s, can't come back. %s it?", name, strings.Join(e.Issuers, ", "), machine,
+		strings.ToUpper(verb[:1])+verb[1:]), err
 }

@@ -15,11 +15,13 @@ import (
 func newHeldCmd() *cobra.Command {
 	var f operatorFlags
 	var drop string
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "held [ISSUER]",
 		Short: "List pushes that wait for an approval, or drop one",
 		Long: `held lists the pushes that change more than their issuer's max_change lets and so wait for somebody's approval, with what they
-would do to the table as it is now. They wait for 24 hours. With --drop one is given up.`,
+would do to the table as it is now. They wait for 24 hours. With --drop one is given up: nothing of it was applied, and
+its pusher can push it again. ` + ordersAsk,
 		Example: `  scanedge held
   scanedge held demo-a
   scanedge held --drop demo-a-k7q2m5x3w4zd`,
@@ -30,19 +32,20 @@ would do to the table as it is now. They wait for 24 hours. With --drop one is g
 				return err
 			}
 			if drop != "" {
-				return dropHeld(cmd, operator, &f, drop)
+				return dropHeld(cmd, operator, &f, drop, agreed)
 			}
 			return listHeld(cmd, operator, &f, args)
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().StringVar(&drop, "drop", "", "id of a held push that is to be given up")
+	agreed.add(cmd, "with --drop: "+doNotAsk)
 	return cmd
 }
 
 func newApproveCmd() *cobra.Command {
 	var f operatorFlags
-	var yes bool
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "approve ID",
 		Short: "Apply a push that was held, by another token than its pusher's",
@@ -56,11 +59,11 @@ pieces of the same file changed until then counts no more.`,
 			if err != nil {
 				return err
 			}
-			return approve(cmd, operator, &f, args[0], yes)
+			return approve(cmd, operator, &f, args[0], agreed)
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "agree to what is shown")
+	agreed.add(cmd, "agree to what is shown")
 	return cmd
 }
 
@@ -125,9 +128,17 @@ func heldText(h scanedge.Held) string {
 	return text + fmt.Sprintf("\n  held because %s\n  now: %s\n", h.Why, h.Figures)
 }
 
-func dropHeld(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, id string) error {
+func dropHeld(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, id string, agreed consent) error {
 	issuer, err := issuerOf(id)
 	if err != nil {
+		return err
+	}
+	ask := func() (string, error) {
+		var h scanedge.Held
+		err := operator.Call(cmd.Context(), "look at the held push "+id, http.MethodGet, issuerURL(issuer, "held", id), nil, &h)
+		return heldText(h) + "Drop it?", err
+	}
+	if err := agreed.toOrder(cmd, ask); err != nil {
 		return err
 	}
 	if err := operator.Call(cmd.Context(), "drop the held push "+id, http.MethodDelete, issuerURL(issuer, "held", id), nil, nil); err != nil {
@@ -139,7 +150,7 @@ func dropHeld(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags,
 	})
 }
 
-func approve(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, id string, yes bool) error {
+func approve(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, id string, agreed consent) error {
 	issuer, err := issuerOf(id)
 	if err != nil {
 		return err
@@ -149,7 +160,7 @@ func approve(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, 
 		return err
 	}
 	cmd.PrintErr(heldText(h))
-	if err := agree(cmd, yes, fmt.Sprintf("Apply it to %s?", issuer)); err != nil {
+	if err := agreed.toPreview(cmd, fmt.Sprintf("Apply it to %s?", issuer)); err != nil {
 		return err
 	}
 	var a scanedge.Applied

@@ -14,6 +14,7 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/sync/issuer"
 	"github.com/scanedge/scanedge/sync/origin"
 )
 
@@ -45,6 +46,26 @@ func (f *policyFlags) add(cmd *cobra.Command) {
 	fl.Var(&f.bad, "max-change-bad", "the share of its subjects that one push may turn red or void without a second person's word")
 	fl.Var(&f.all, "max-change-all", "the share of its subjects that one push may change in any way or remove")
 	fl.IntVar(&f.floor, "max-change-floor", 1000, "subjects that one push may change in any case")
+}
+
+// risks asks whether what an operator may come to regret is meant, or is "".
+func (f *policyFlags) risks(cmd *cobra.Command, id string, now issuer.Policy) string {
+	var risks []string
+	set := cmd.Flags().Changed
+	if set("plain") && !f.plain && now.Plain {
+		risks = append(risks, "Every edge refuses plain codes then.")
+	}
+	if before := time.Duration(now.MaxStaleSeconds * 1e9); set("max-stale") && time.Duration(f.maxStale) < before {
+		risks = append(risks, fmt.Sprintf("Edges that are cut off refuse to answer after %s then, not after %s.", f.maxStale.String(), before))
+	}
+	if m := now.MaxChange; set("max-change-bad") && float64(f.bad) > m.Bad || set("max-change-all") && float64(f.all) > m.All ||
+		set("max-change-floor") && f.floor > m.Floor {
+		risks = append(risks, "A larger wrong push is applied then without a second person's word.")
+	}
+	if len(risks) == 0 {
+		return ""
+	}
+	return strings.Join(risks, "\n") + "\nSet it for " + id + "?"
 }
 
 // order is the body of a request that settles what was given.
@@ -92,7 +113,7 @@ paths alone and reads them at each start.`,
 			if keyFile != "" {
 				order["signing_key_file"] = keyFile
 			}
-			return settle(cmd, &f, args[0], order, false)
+			return settle(cmd, &f, args[0], order, nil)
 		},
 	}
 	f.add(cmd)
@@ -106,10 +127,14 @@ func newIssuerSetCmd() *cobra.Command {
 	var f operatorFlags
 	var policy policyFlags
 	var newKey bool
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "set ISSUER",
 		Short: "Change what is settled for an issuer",
-		Long:  `set changes what its flags name and leaves all else as it is. Edges that hear from the origin act on it within a second.`,
+		Long: `set changes what its flags name and leaves all else as it is. Edges that hear from the origin act on it within a second.
+
+It asks where gates may come to a stop, by refused plain codes or a shorter --max-stale, and where a larger mistake may pass, by a
+wider --max-change-…. ` + ordersAsk,
 		Example: `  scanedge issuer set gz --plain=false
   scanedge issuer set gz --max-change-bad 1% --max-change-floor 100`,
 		Args: cobra.ExactArgs(1),
@@ -121,17 +146,21 @@ func newIssuerSetCmd() *cobra.Command {
 			if len(order) == 0 {
 				return usageError("nothing to set; see %s --help", cmd.CommandPath())
 			}
-			return settle(cmd, &f, args[0], order, true)
+			return settle(cmd, &f, args[0], order, func(now issuer.Policy) error {
+				return agreed.toOrder(cmd, func() (string, error) { return policy.risks(cmd, args[0], now), nil })
+			})
 		},
 	}
 	f.add(cmd)
 	policy.add(cmd)
 	cmd.Flags().BoolVar(&newKey, "new-code-key", false, "draw another code key; the one before stays known")
+	agreed.add(cmd, doNotAsk)
 	return cmd
 }
 
-// settle makes an issuer or changes one, which must not be there or must, and shows it.
-func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]any, there bool) error {
+// settle makes an issuer, or changes one that is there if agree, not nil, takes no exception to what was settled before. It shows it.
+func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]any, agree func(issuer.Policy) error) error {
+	there := agree != nil
 	op, path, err := openIssuer(f, id)
 	if err != nil {
 		return err
@@ -144,6 +173,11 @@ func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]an
 		return err
 	case !missing && !there:
 		return fmt.Errorf("issuer %s is there already; change it with: scanedge issuer set %s", id, id)
+	}
+	if there {
+		if err := agree(now.Policy); err != nil {
+			return err
+		}
 	}
 	if err := op.Call(cmd.Context(), "settle issuer "+id, http.MethodPut, path, order, &now); err != nil {
 		return err

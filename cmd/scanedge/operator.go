@@ -1,17 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/scanedge/scanedge"
 )
@@ -56,33 +49,4 @@ func (f *operatorFlags) print(cmd *cobra.Command, answer any, text func() error)
 		return text()
 	}
 	return json.NewEncoder(cmd.OutOrStdout()).Encode(answer)
-}
-
-// errNotAnswered is what a verb that must be agreed to says where nobody can be asked.
-var errNotAnswered = errors.New("nothing was changed: say --yes to agree, for there is no terminal to ask on")
-
-// agree asks on the terminal whether to go on, unless yes was said before. Without a terminal nothing is agreed to.
-func agree(cmd *cobra.Command, yes bool, question string) error {
-	if yes {
-		return nil
-	}
-	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errNotAnswered
-	}
-	answered := make(chan string, 1)
-	cmd.PrintErrf("%s [y/N] ", question)
-	go func() { // apart, for a read from a terminal can't be interrupted
-		line, _ := bufio.NewReader(in).ReadString('\n')
-		answered <- strings.ToLower(strings.TrimSpace(line))
-	}()
-	select {
-	case a := <-answered:
-		if a == "y" || a == "yes" {
-			return nil
-		}
-		return fmt.Errorf("nothing was changed: the answer was %q, not yes", a)
-	case <-cmd.Context().Done():
-		return context.Cause(cmd.Context())
-	}
 }

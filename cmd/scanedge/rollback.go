@@ -13,7 +13,7 @@ func newRollbackCmd() *cobra.Command {
 	var f operatorFlags
 	var to uint64
 	var note string
-	var yes bool
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "rollback ISSUER --to OFFSET",
 		Short: "Bring back what an issuer's table held at an offset",
@@ -31,17 +31,17 @@ origin holds a second table in memory.`,
 			if err != nil {
 				return err
 			}
-			return rollBack(cmd, operator, &f, args[0], to, note, yes)
+			return rollBack(cmd, operator, &f, args[0], to, note, agreed)
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().Uint64Var(&to, "to", 0, "offset to go back to: that of a batch, or any after it")
 	cmd.Flags().StringVar(&note, "note", "", "text to keep beside the push in the log")
-	cmd.Flags().BoolVar(&yes, "yes", false, "agree to what is shown")
+	agreed.add(cmd, "agree to what is shown")
 	return cmd
 }
 
-func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64, note string, yes bool) error {
+func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64, note string, agreed consent) error {
 	path := issuerURL(issuer, "rollback")
 	what := fmt.Sprintf("roll %s back to offset %d", issuer, to)
 	var p scanedge.Preview
@@ -51,7 +51,7 @@ func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags,
 	if err := printPreview(cmd.ErrOrStderr(), issuer, p); err != nil {
 		return err
 	}
-	if err := agree(cmd, yes, fmt.Sprintf("Bring back what %s held at offset %d?", issuer, to)); err != nil {
+	if err := agreed.toPreview(cmd, fmt.Sprintf("Bring back what %s held at offset %d?", issuer, to)); err != nil {
 		return err
 	}
 	var a scanedge.Applied

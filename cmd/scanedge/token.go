@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/sync/access"
@@ -204,12 +202,12 @@ func stateOf(t access.Token, now time.Time) string {
 
 func newTokenRevokeCmd() *cobra.Command {
 	var f operatorFlags
-	var yes bool
+	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "revoke ID",
 		Short: "End a token at once",
 		Long: `revoke ends a token with all its secrets: at the origin at once, and if it is a scanner key on every edge that hears from the origin
-within a second. On a terminal it asks first. The last admin token without an end can't be revoked.`,
+within a second. ` + ordersAsk + ` The last admin token without an end can't be revoked.`,
 		Example: `  scanedge token revoke k3v7q2ma`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -217,7 +215,7 @@ within a second. On a terminal it asks first. The last admin token without an en
 			if err != nil {
 				return err
 			}
-			if err := agreeToRevoke(cmd, op, yes, args[0]); err != nil {
+			if err := agreed.toOrder(cmd, func() (string, error) { return whatIsRevoked(cmd.Context(), op, args[0]) }); err != nil {
 				return err
 			}
 			var gone access.Token
@@ -231,25 +229,17 @@ within a second. On a terminal it asks first. The last admin token without an en
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	agreed.add(cmd, doNotAsk)
 	return cmd
 }
 
-// agreeToRevoke asks on a terminal alone: a script that names a token means it.
-func agreeToRevoke(cmd *cobra.Command, op *scanedge.Operator, yes bool, id string) error {
-	in, ok := cmd.InOrStdin().(*os.File)
-	if yes || !ok || !term.IsTerminal(int(in.Fd())) {
-		return nil
-	}
-	tokens, err := listTokens(cmd.Context(), op)
-	if err != nil {
-		return err
-	}
-	question := "Revoke token " + id + "?"
+// whatIsRevoked asks so that a mistyped id is seen.
+func whatIsRevoked(ctx context.Context, op *scanedge.Operator, id string) (string, error) {
+	tokens, err := listTokens(ctx, op)
 	for _, t := range tokens {
 		if t.ID == id {
-			question = fmt.Sprintf("Revoke the %s token %s of %q, last used %s?", t.Kind, id, t.Name, ago(t.Used, time.Now()))
+			return fmt.Sprintf("Revoke the %s token %s of %q, last used %s?", t.Kind, id, t.Name, ago(t.Used, time.Now())), err
 		}
 	}
-	return agree(cmd, false, question)
+	return "Revoke token " + id + "?", err
 }
