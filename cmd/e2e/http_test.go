@@ -130,6 +130,7 @@ var notScripted = map[scanedge.ProblemType]string{
 	scanedge.LastAdmin:      "no other may be made meanwhile; the tests of sync/origin and the command line ask for it",
 	scanedge.TooManyTokens:  "ten thousand must be made; the tests of sync/access have them",
 	scanedge.NotReached:     "an edge must be behind; the tests of sync/origin have some",
+	scanedge.SecretMissing:  "an origin must start without a file; the tests of sync/origin take it away",
 	scanedge.NotWritten:     "a disk must fail; the tests of sync/origin take it away",
 }
 
