@@ -95,14 +95,14 @@ func newEdgeListCmd() *cobra.Command {
 			if err := origin.Call(cmd.Context(), "list the edges", http.MethodGet, "/v1/edges", nil, &list); err != nil {
 				return err
 			}
-			return f.print(cmd, list, func() error { return showEdges(cmd.OutOrStdout(), list.Edges) })
+			return f.print(cmd, list, func() error { return showEdges(cmd.OutOrStdout(), list.Edges, time.Now()) })
 		},
 	}
 	f.add(cmd)
 	return cmd
 }
 
-func showEdges(out io.Writer, edges []enrol.Edge) error {
+func showEdges(out io.Writer, edges []enrol.Edge, now time.Time) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "EDGE\tISSUERS\tSTATE\tSINCE\tCERTIFICATE ENDS")
 	for _, e := range edges {
@@ -112,6 +112,8 @@ func showEdges(out io.Writer, edges []enrol.Edge) error {
 			state, since = "revoked", e.Revoked
 		case !e.Joined.IsZero():
 			state, since = "joined", e.Joined
+		case now.After(e.Enrolled.Add(enrol.TokenLife)):
+			state, since = "token expired", e.Enrolled.Add(enrol.TokenLife)
 		}
 		ends := "-"
 		if !e.CertEnds.IsZero() {

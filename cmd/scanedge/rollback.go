@@ -13,6 +13,7 @@ func newRollbackCmd() *cobra.Command {
 	var f operatorFlags
 	var to uint64
 	var note string
+	var dryRun bool
 	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "rollback ISSUER --to OFFSET",
@@ -20,7 +21,8 @@ func newRollbackCmd() *cobra.Command {
 		Long: `rollback computes what must be pushed so that every subject has again the record that it had at OFFSET, or none, shows it, asks, and
 pushes it: the log keeps what was in between. It goes back as far as the origin's snapshots and its log do. While it runs the
 origin holds a second table in memory.`,
-		Example: `  scanedge rollback demo-a --to 1742
+		Example: `  scanedge rollback demo-a --to 1742 --dry-run
+  scanedge rollback demo-a --to 1742
   scanedge rollback demo-a --to 1742 --yes --note "the file of Tuesday was last year's"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,21 +33,44 @@ origin holds a second table in memory.`,
 			if err != nil {
 				return err
 			}
+			if dryRun {
+				return dryRollBack(cmd, operator, &f, args[0], to)
+			}
 			return rollBack(cmd, operator, &f, args[0], to, note, agreed)
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "show what the rollback would do, and push nothing")
 	cmd.Flags().Uint64Var(&to, "to", 0, "offset to go back to: that of a batch, or any after it")
 	cmd.Flags().StringVar(&note, "note", "", "text to keep beside the push in the log")
 	agreed.add(cmd, "agree to what is shown")
 	return cmd
 }
 
-func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64, note string, agreed consent) error {
-	path := issuerURL(issuer, "rollback")
+// wouldRollBack asks the origin what a rollback would do.
+func wouldRollBack(cmd *cobra.Command, operator *scanedge.Operator, issuer string, to uint64) (p scanedge.Preview, err error) {
 	what := fmt.Sprintf("roll %s back to offset %d", issuer, to)
-	var p scanedge.Preview
-	if err := operator.Call(cmd.Context(), what, http.MethodPost, path, map[string]any{"to": to, "dry_run": true}, &p); err != nil {
+	order := map[string]any{"to": to, "dry_run": true}
+	err = operator.Call(cmd.Context(), what, http.MethodPost, issuerURL(issuer, "rollback"), order, &p)
+	return p, err
+}
+
+// dryRollBack says what a rollback would do.
+func dryRollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64) error {
+	p, err := wouldRollBack(cmd, operator, issuer, to)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Issuer string `json:"issuer"`
+		scanedge.Preview
+	}{issuer, p}
+	return f.print(cmd, answer, func() error { return printPreview(cmd.OutOrStdout(), issuer, p) })
+}
+
+func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64, note string, agreed consent) error {
+	p, err := wouldRollBack(cmd, operator, issuer, to)
+	if err != nil {
 		return err
 	}
 	if err := printPreview(cmd.ErrOrStderr(), issuer, p); err != nil {
@@ -56,7 +81,8 @@ func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags,
 	}
 	var a scanedge.Applied
 	accepted := map[string]any{"to": to, "offset": p.Offset, "digest": p.Digest, "note": note}
-	if err := operator.Call(cmd.Context(), what, http.MethodPost, path, accepted, &a); err != nil {
+	what := fmt.Sprintf("roll %s back to offset %d", issuer, to)
+	if err := operator.Call(cmd.Context(), what, http.MethodPost, issuerURL(issuer, "rollback"), accepted, &a); err != nil {
 		return err
 	}
 	return printApplied(cmd, f.asJSON, fmt.Sprintf("rolled %s back to offset %d", issuer, to), a)
