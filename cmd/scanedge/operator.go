@@ -34,7 +34,7 @@ func (f *operatorFlags) open() (*scanedge.Operator, error) {
 	token := secret(f.token, fleet.AdminToken, origin, fleet.Origin, fleet.OriginTLS)
 	if origin == "" || token == "" {
 		return nil, usageError("which origin, with which admin token? Give --origin URL and the token as SCANEDGE_TOKEN, " +
-			"or --up FILE of a fleet that runs")
+			"or --up FILE of a fleet that runs, whose token is for that fleet's own origin alone")
 	}
 	if err := checkURL("--origin", origin); err != nil {
 		return nil, err

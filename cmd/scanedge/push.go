@@ -128,7 +128,7 @@ func (f *pushFlags) check(file string) (err error) {
 	f.token = secret(f.token, fleet.PushToken, f.origin, fleet.Origin, fleet.OriginTLS)
 	if f.origin == "" || f.token == "" {
 		return usageError("which origin, with which token? Give --origin URL and --token TOKEN, " +
-			"or --up FILE of a fleet that runs")
+			"or --up FILE of a fleet that runs, whose token is for that fleet's own origin alone")
 	}
 	return checkURL("--origin", f.origin)
 }

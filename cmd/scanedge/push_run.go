@@ -78,6 +78,9 @@ func (p *pusher) push(ctx context.Context, piece *piece) error {
 	case ctx.Err() != nil:
 		p.unsure = true
 		return errInterrupted
+	case isHeld(err): // the origin knows no push with this key, or it would have said so
+		p.unsure = false
+		return err
 	default:
 		p.unsure = p.unsure || mayBeApplied(err)
 		return err
@@ -143,10 +146,13 @@ func (p *pusher) begin(job pushJob, restart bool) {
 	if why != nil {
 		_, _ = fmt.Fprintf(p.stderr, "the push of %s that was cut can't be gone on with: %v; pushing from the start\n", p.in.name, why)
 	}
-	if resumed {
+	if !resumed {
+		return
+	}
+	p.pushRun, p.asking, p.unsure = run, true, true
+	if run.Pieces > 0 {
 		_, _ = fmt.Fprintf(p.stderr, "resumed at line %d\n", run.Next)
-		p.pushRun, p.resumedLine, p.before = run, run.Next, run.Count
-		p.asking, p.unsure = true, true
+		p.resumedLine, p.before = run.Next, run.Count
 	}
 }
 

@@ -94,7 +94,8 @@ func edgeToAsk(url, key, up string, ca caFlag) (*scanedge.Edge, error) {
 	}
 	key = secret(key, f.ScannerKey, url, edges...)
 	if url == "" || key == "" {
-		return nil, usageError("which edge, with which key? Give --edge URL and --key KEY, or --up FILE of a fleet that runs")
+		return nil, usageError("which edge, with which key? Give --edge URL and --key KEY, " +
+			"or --up FILE of a fleet that runs, whose key is for that fleet's own edges alone")
 	}
 	if err := checkURL("--edge", url); err != nil {
 		return nil, err
