@@ -195,7 +195,7 @@ func stateOf(t access.Token, now time.Time) string {
 		state += ", rotated " + ago(t.Rotated, now)
 	}
 	if !t.Expires.IsZero() {
-		state += ", expires in " + roughly(t.Expires.Sub(now))
+		state += ", until " + t.Expires.Local().Format("2006-01-02 15:04")
 	}
 	return state
 }

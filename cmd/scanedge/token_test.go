@@ -23,7 +23,7 @@ func TestTokenRows(t *testing.T) {
 		"a|push|广州|all||2 days ago|3 minutes ago|in force",
 		"b|push|x|gz,sz|1000/s, 50 a push|2 days ago|never|revoked 1 hour ago",
 		`c|scan|"gate\x1b[31m"|||2 days ago|never|expired 1 minute ago`,
-		"d|admin|y|||2 days ago|never|in force, rotated 1 second ago, expires in 1 day",
+		"d|admin|y|||2 days ago|never|in force, rotated 1 second ago, until " + now.Add(36*time.Hour).Local().Format("2006-01-02 15:04"),
 	} {
 		if got := strings.Join(rows[i], "|"); got != want {
 			t.Errorf("%s\nnot %s", got, want)
