@@ -111,7 +111,9 @@ func (o *Origin) edgeOf(req *http.Request) (enrol.Edge, bool) {
 func (o *Origin) forEdges(h http.HandlerFunc) http.HandlerFunc {
 	return func(rw http.ResponseWriter, req *http.Request) {
 		e, ok := o.edgeOf(req)
-		switch id := req.PathValue("issuer"); {
+		id := req.PathValue("issuer")
+		waits := o.waitProblem(id) // asked once: the issuer may be served a moment later
+		switch {
 		case !ok && (req.TLS == nil || len(req.TLS.PeerCertificates) == 0):
 			scanedge.NewProblem(scanedge.NoEdge, "ask with an edge's certificate, at the TLS listener; scanedge edge enrol makes an edge").Write(rw)
 		case !ok:
@@ -120,8 +122,8 @@ func (o *Origin) forEdges(h http.HandlerFunc) http.HandlerFunc {
 				"this certificate is of no edge that is enrolled: it was revoked, replaced, or has ended; enrol the edge again").Write(rw)
 		case id != "" && !e.May(id):
 			scanedge.NewProblem(scanedge.NotYourIssuer, "this edge is not enrolled for that issuer").Write(rw)
-		case o.waits(id) != nil:
-			o.waitProblem(id).Write(rw)
+		case waits != nil:
+			waits.Write(rw)
 		default:
 			if req.TLS.PeerCertificates[0].NotAfter.Before(e.CertEnds) {
 				rw.Header().Set("Connection", "close") // it was renewed: a kept connection must not outlive what it was opened with
