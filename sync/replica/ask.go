@@ -32,19 +32,20 @@ type origin struct {
 
 // stream begins a request of which the answer does not end by itself. It ends with ctx.
 func (o *origin) stream(ctx context.Context, path string) (*http.Response, error) {
-	res, err := o.send(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return nil, err
+	return o.begun(o.send(ctx, http.MethodGet, path, nil))
+}
+
+// begun passes on an answer that does not end by itself; one that refuses it becomes an error.
+func (o *origin) begun(res *http.Response, err error) (*http.Response, error) {
+	if err != nil || res.StatusCode == http.StatusOK {
+		return res, err
 	}
-	if res.StatusCode != http.StatusOK {
-		defer res.Body.Close()
-		answer, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		if problemIn(answer) == scanedge.LogRewound {
-			return nil, fmt.Errorf("%w: %.300s", ErrRewound, answer)
-		}
-		return nil, o.refusal(res, answer)
+	defer res.Body.Close()
+	answer, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if problemIn(answer) == scanedge.LogRewound {
+		return nil, fmt.Errorf("%w: %.300s", ErrRewound, answer)
 	}
-	return res, nil
+	return nil, o.refusal(res, answer)
 }
 
 // send makes a request as this edge.

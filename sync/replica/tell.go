@@ -83,15 +83,11 @@ func (o *origin) exchange(ctx context.Context, in io.Reader, taken func()) error
 		return err
 	}
 	req.Header.Set("Content-Type", scanedge.NDJSON)
-	res, err := o.client.Do(req)
+	res, err := o.begun(o.client.Do(req))
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		answer, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-		return o.refusal(res, answer)
-	}
 	answers := bufio.NewReader(res.Body)
 	for {
 		switch b, err := answers.ReadByte(); {
