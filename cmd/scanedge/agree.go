@@ -34,7 +34,7 @@ func (c consent) toPreview(cmd *cobra.Command, question string) error {
 	if c.yes {
 		return nil
 	}
-	in := terminalOf(cmd)
+	in := terminalOf(cmd.InOrStdin())
 	if in == nil {
 		return errNotAnswered
 	}
@@ -44,7 +44,7 @@ func (c consent) toPreview(cmd *cobra.Command, question string) error {
 // toOrder asks about an order whose line says all that it does, such as a revocation; question is called only where somebody can
 // answer. Without a terminal the order holds: a script that names a stolen edge means it, and must not fail for a word at night.
 func (c consent) toOrder(cmd *cobra.Command, question func() (string, error)) error {
-	in := terminalOf(cmd)
+	in := terminalOf(cmd.InOrStdin())
 	if c.yes || in == nil {
 		return nil
 	}
@@ -55,10 +55,10 @@ func (c consent) toOrder(cmd *cobra.Command, question func() (string, error)) er
 	return ask(cmd, in, q)
 }
 
-// terminalOf is where a verb can ask, nil if it can't.
-func terminalOf(cmd *cobra.Command) *os.File {
-	if in, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-		return in
+// terminalOf is the terminal that a verb reads from or writes to, nil if the stream is none.
+func terminalOf(stream any) *os.File {
+	if f, ok := stream.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/scanedge/scanedge"
-	"github.com/scanedge/scanedge/sync/enrol"
 )
 
 // completeWithin bounds what a press of Tab asks an origin: a shell stands still meanwhile.
@@ -156,13 +154,7 @@ func askNames(cmd *cobra.Command, ask names, typed string) ([]cobra.Completion, 
 }
 
 func issuerIDs(ctx context.Context, operator *scanedge.Operator) (ids []cobra.Completion, err error) {
-	var list struct {
-		Issuers []struct {
-			Issuer string `json:"issuer"`
-			Count  int    `json:"count"`
-		} `json:"issuers"`
-	}
-	err = operator.Call(ctx, "list the issuers", http.MethodGet, "/v1/issuers", nil, &list)
+	list, err := listIssuers(ctx, operator)
 	for _, i := range list.Issuers {
 		ids = append(ids, fmt.Sprintf("%s\t%s", i.Issuer, many(i.Count, "subject")))
 	}
@@ -171,10 +163,7 @@ func issuerIDs(ctx context.Context, operator *scanedge.Operator) (ids []cobra.Co
 
 // edgeNames are those that were not revoked.
 func edgeNames(ctx context.Context, operator *scanedge.Operator) (edges []cobra.Completion, err error) {
-	var list struct {
-		Edges []enrol.Edge `json:"edges"`
-	}
-	err = operator.Call(ctx, "list the edges", http.MethodGet, "/v1/edges", nil, &list)
+	list, err := listEdges(ctx, operator)
 	for _, e := range list.Edges {
 		if e.Revoked.IsZero() {
 			edges = append(edges, fmt.Sprintf("%s\tmay read %s", e.Name, strings.Join(e.Issuers, ",")))
@@ -195,16 +184,9 @@ func tokenIDs(ctx context.Context, operator *scanedge.Operator) (ids []cobra.Com
 }
 
 func heldIDs(ctx context.Context, operator *scanedge.Operator) (ids []cobra.Completion, err error) {
-	issuers, err := issuerIDs(ctx, operator)
-	for _, word := range issuers {
-		issuer, _, _ := strings.Cut(word, "\t")
-		var list struct{ Held []scanedge.Held }
-		if err := operator.Call(ctx, "list what is held", http.MethodGet, issuerURL(issuer, "held"), nil, &list); err != nil {
-			return nil, err
-		}
-		for _, h := range list.Held {
-			ids = append(ids, fmt.Sprintf("%s\t%s by %s", h.ID, many(h.Deltas, "delta"), printable(h.Pusher)))
-		}
+	held, err := heldOf(ctx, operator, nil)
+	for _, h := range held {
+		ids = append(ids, fmt.Sprintf("%s\t%s by %s", h.ID, many(h.Deltas, "delta"), printable(h.Pusher)))
 	}
 	return ids, err
 }

@@ -89,10 +89,8 @@ func newEdgeListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list struct {
-				Edges []enrol.Edge `json:"edges"`
-			}
-			if err := origin.Call(cmd.Context(), "list the edges", http.MethodGet, "/v1/edges", nil, &list); err != nil {
+			list, err := listEdges(cmd.Context(), origin)
+			if err != nil {
 				return err
 			}
 			return f.print(cmd, list, func() error { return showEdges(cmd.OutOrStdout(), list.Edges, time.Now()) })
@@ -100,6 +98,15 @@ func newEdgeListCmd() *cobra.Command {
 	}
 	f.add(cmd)
 	return cmd
+}
+
+type edgeList struct {
+	Edges []enrol.Edge `json:"edges"`
+}
+
+func listEdges(ctx context.Context, op *scanedge.Operator) (list edgeList, err error) {
+	err = op.Call(ctx, "list the edges", http.MethodGet, "/v1/edges", nil, &list)
+	return list, err
 }
 
 func showEdges(out io.Writer, edges []enrol.Edge, now time.Time) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -85,30 +86,36 @@ func issuerOf(id string) (string, error) {
 	return id[:at], nil
 }
 
-func listHeld(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuers []string) error {
+// heldOf is what is held of issuers, of all if none is named.
+func heldOf(ctx context.Context, operator *scanedge.Operator, issuers []string) ([]scanedge.Held, error) {
 	if len(issuers) == 0 {
-		var all struct {
-			Issuers []struct {
-				Issuer string `json:"issuer"`
-			} `json:"issuers"`
-		}
-		if err := operator.Call(cmd.Context(), "list the issuers", http.MethodGet, "/v1/issuers", nil, &all); err != nil {
-			return err
+		all, err := listIssuers(ctx, operator)
+		if err != nil {
+			return nil, err
 		}
 		for _, i := range all.Issuers {
 			issuers = append(issuers, i.Issuer)
 		}
 	}
-	answer := struct {
-		Held []scanedge.Held `json:"held"`
-	}{[]scanedge.Held{}}
+	held := []scanedge.Held{}
 	for _, issuer := range issuers {
 		var one struct{ Held []scanedge.Held }
-		if err := operator.Call(cmd.Context(), "list what is held of "+issuer, http.MethodGet, issuerURL(issuer, "held"), nil, &one); err != nil {
-			return err
+		if err := operator.Call(ctx, "list what is held of "+issuer, http.MethodGet, issuerURL(issuer, "held"), nil, &one); err != nil {
+			return nil, err
 		}
-		answer.Held = append(answer.Held, one.Held...)
+		held = append(held, one.Held...)
 	}
+	return held, nil
+}
+
+func listHeld(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuers []string) error {
+	held, err := heldOf(cmd.Context(), operator, issuers)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Held []scanedge.Held `json:"held"`
+	}{held}
 	return f.print(cmd, answer, func() error {
 		if len(answer.Held) == 0 {
 			_, _ = fmt.Fprintln(cmd.OutOrStdout(), "no push waits for an approval")

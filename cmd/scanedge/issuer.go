@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -255,6 +256,15 @@ func orOwn(path string) string {
 	return path
 }
 
+type issuerList struct {
+	Issuers []origin.IssuerState `json:"issuers"`
+}
+
+func listIssuers(ctx context.Context, op *scanedge.Operator) (list issuerList, err error) {
+	err = op.Call(ctx, "list the issuers", http.MethodGet, "/v1/issuers", nil, &list)
+	return list, err
+}
+
 func newIssuerListCmd() *cobra.Command {
 	var f operatorFlags
 	cmd := &cobra.Command{
@@ -266,10 +276,8 @@ func newIssuerListCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var list struct {
-				Issuers []origin.IssuerState `json:"issuers"`
-			}
-			if err := op.Call(cmd.Context(), "list the issuers", http.MethodGet, "/v1/issuers", nil, &list); err != nil {
+			list, err := listIssuers(cmd.Context(), op)
+			if err != nil {
 				return err
 			}
 			return f.print(cmd, list, func() error {

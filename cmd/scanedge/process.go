@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
-	"golang.org/x/term"
 
 	"github.com/scanedge/scanedge"
 )
@@ -32,7 +31,7 @@ func collectEarly() {
 
 // newLogger logs to stderr: text for people on a terminal, JSON for machines otherwise.
 func newLogger() *slog.Logger {
-	if term.IsTerminal(int(os.Stderr.Fd())) {
+	if terminalOf(os.Stderr) != nil {
 		return slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	return slog.New(slog.NewJSONHandler(os.Stderr, nil))

@@ -4,13 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/scanedge/scanedge"
 )
@@ -26,7 +24,8 @@ type pushFlags struct {
 	retry             time.Duration
 	restart, asJSON   bool
 
-	dryRun, replace, yes bool
+	dryRun, replace bool
+	agreed          consent
 }
 
 func newPushCmd() *cobra.Command {
@@ -104,7 +103,7 @@ follows the piece before it. So nobody else's push comes in between: theirs ends
 	cmd.Flags().BoolVar(&f.asJSON, "json", false, "print the result as JSON")
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "show what the push would do, and apply nothing")
 	cmd.Flags().BoolVar(&f.replace, "replace", false, "make FILE the whole of the issuer's table: what it does not name is removed")
-	cmd.Flags().BoolVar(&f.yes, "yes", false, "agree to what --replace shows")
+	f.agreed.add(cmd, "agree to what --replace shows")
 	return cmd
 }
 
@@ -183,7 +182,7 @@ func (f *pushFlags) push(cmd *cobra.Command, issuer, file string) error {
 	if err := f.begin(p, issuer); err != nil {
 		return err
 	}
-	if stderr, ok := cmd.ErrOrStderr().(*os.File); ok && term.IsTerminal(int(stderr.Fd())) {
+	if stderr := terminalOf(cmd.ErrOrStderr()); stderr != nil {
 		p.bar = newProgress(stderr, in.size, p.Count)
 	}
 	err = p.all(cmd.Context())

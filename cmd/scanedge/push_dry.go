@@ -19,13 +19,18 @@ func (f *pushFlags) dry(cmd *cobra.Command, p *pusher, issuer string) error {
 	if err != nil {
 		return f.misused(fmt.Errorf("%w\n%s", err, "Nothing was pushed."))
 	}
-	if f.asJSON {
+	return printDryRun(cmd, f.asJSON, issuer, total)
+}
+
+// printDryRun prints a preview that nothing follows.
+func printDryRun(cmd *cobra.Command, asJSON bool, issuer string, p scanedge.Preview) error {
+	if asJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(struct {
 			Issuer string `json:"issuer"`
 			scanedge.Preview
-		}{issuer, total})
+		}{issuer, p})
 	}
-	return printPreview(cmd.OutOrStdout(), issuer, total)
+	return printPreview(cmd.OutOrStdout(), issuer, p)
 }
 
 // dryRun sums what the pieces would do.

@@ -31,7 +31,7 @@ func (f *pushFlags) replaceAll(cmd *cobra.Command, issuer, file string) error {
 	if err := f.show(cmd, issuer, file, preview); err != nil || f.dryRun {
 		return err
 	}
-	if err := (consent{f.yes}).toPreview(cmd, fmt.Sprintf("Make %s the whole of %s?", file, issuer)); err != nil {
+	if err := f.agreed.toPreview(cmd, fmt.Sprintf("Make %s the whole of %s?", file, issuer)); err != nil {
 		return err
 	}
 	var applied scanedge.Applied

@@ -47,29 +47,29 @@ origin holds a second table in memory.`,
 	return cmd
 }
 
-// wouldRollBack asks the origin what a rollback would do.
-func wouldRollBack(cmd *cobra.Command, operator *scanedge.Operator, issuer string, to uint64) (p scanedge.Preview, err error) {
+// orderRollback sends a rollback, or what asks for its preview, to the origin.
+func orderRollback(cmd *cobra.Command, operator *scanedge.Operator, issuer string, to uint64, order map[string]any, answer any) error {
+	order["to"] = to
 	what := fmt.Sprintf("roll %s back to offset %d", issuer, to)
-	order := map[string]any{"to": to, "dry_run": true}
-	err = operator.Call(cmd.Context(), what, http.MethodPost, issuerURL(issuer, "rollback"), order, &p)
+	return operator.Call(cmd.Context(), what, http.MethodPost, issuerURL(issuer, "rollback"), order, answer)
+}
+
+func previewRollback(cmd *cobra.Command, operator *scanedge.Operator, issuer string, to uint64) (p scanedge.Preview, err error) {
+	err = orderRollback(cmd, operator, issuer, to, map[string]any{"dry_run": true}, &p)
 	return p, err
 }
 
 // dryRollBack says what a rollback would do.
 func dryRollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64) error {
-	p, err := wouldRollBack(cmd, operator, issuer, to)
+	p, err := previewRollback(cmd, operator, issuer, to)
 	if err != nil {
 		return err
 	}
-	answer := struct {
-		Issuer string `json:"issuer"`
-		scanedge.Preview
-	}{issuer, p}
-	return f.print(cmd, answer, func() error { return printPreview(cmd.OutOrStdout(), issuer, p) })
+	return printDryRun(cmd, f.asJSON, issuer, p)
 }
 
 func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags, issuer string, to uint64, note string, agreed consent) error {
-	p, err := wouldRollBack(cmd, operator, issuer, to)
+	p, err := previewRollback(cmd, operator, issuer, to)
 	if err != nil {
 		return err
 	}
@@ -80,9 +80,8 @@ func rollBack(cmd *cobra.Command, operator *scanedge.Operator, f *operatorFlags,
 		return err
 	}
 	var a scanedge.Applied
-	accepted := map[string]any{"to": to, "offset": p.Offset, "digest": p.Digest, "note": note}
-	what := fmt.Sprintf("roll %s back to offset %d", issuer, to)
-	if err := operator.Call(cmd.Context(), what, http.MethodPost, issuerURL(issuer, "rollback"), accepted, &a); err != nil {
+	accepted := map[string]any{"offset": p.Offset, "digest": p.Digest, "note": note}
+	if err := orderRollback(cmd, operator, issuer, to, accepted, &a); err != nil {
 		return err
 	}
 	return printApplied(cmd, f.asJSON, fmt.Sprintf("rolled %s back to offset %d", issuer, to), a)

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cmd/internal/fleet"
@@ -110,7 +109,7 @@ func scan(cmd *cobra.Command, edge *scanedge.Edge, codes []string, asJSON bool) 
 	var err error
 	switch {
 	case len(codes) == 0 || len(codes) == 1 && codes[0] == "-":
-		if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if terminalOf(cmd.InOrStdin()) != nil {
 			cmd.PrintErrln("Codes, a line each; Ctrl-D ends.")
 		}
 		err = scanLines(ctx, edge, cmd.InOrStdin(), p)

@@ -87,8 +87,8 @@ func askStatus(ctx context.Context, operator *scanedge.Operator, within time.Dur
 // screenOf is where a verb prints: 0 columns of no terminal, which cuts nothing and has no colour.
 func screenOf(cmd *cobra.Command) screen {
 	s := screen{out: cmd.OutOrStdout()}
-	file, ok := s.out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("TERM") == "dumb" {
+	file := terminalOf(s.out)
+	if file == nil || os.Getenv("TERM") == "dumb" {
 		return s
 	}
 	s.size = func() (columns, lines int) {

@@ -2,13 +2,11 @@ package main
 
 import (
 	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
-	"golang.org/x/term"
 )
 
 // tableProgress shows on a terminal what table bench is at. The nil tableProgress shows nothing.
@@ -22,8 +20,8 @@ const tableProgressSteps = 1000 // of the bar
 
 // newTableProgress draws on w if it is a terminal: seldom, for it is measured what goes on beside.
 func newTableProgress(w io.Writer, subjects int64) *tableProgress {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	f := terminalOf(w)
+	if f == nil {
 		return nil
 	}
 	p := &tableProgress{all: mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(500*time.Millisecond))}
