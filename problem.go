@@ -12,18 +12,25 @@ type ProblemType string
 
 // The words that an edge and an origin answer with. The HTTP status of each is in [ProblemType.Status].
 const (
-	MalformedCode     ProblemType = "malformed-code"      // the code has not the form issuer:subject
+	MalformedCode     ProblemType = "malformed-code"      // the code has the form of none
 	NoKey             ProblemType = "no-key"              // no scanner key, or one that this edge does not know
 	UnknownSubject    ProblemType = "unknown-subject"     // the issuer is held, the subject is not in its table
 	IssuerNotHeld     ProblemType = "issuer-not-held"     // this edge holds no table of that issuer
-	PlainCodesOff     ProblemType = "plain-codes-off"     // the issuer does not let plain codes be answered
+	PlainForbidden    ProblemType = "plain-forbidden"     // the issuer does not let plain codes be answered
+	CodeExpired       ProblemType = "code-expired"        // the code was good, its time is over
+	ClockAhead        ProblemType = "clock-ahead"         // the code is of a time to come: the clock of its phone is AheadS ahead
+	ForgedCode        ProblemType = "forged-code"         // the code is not one that its issuer's keys make
+	LockedOut         ProblemType = "locked-out"          // too many unknown or forged codes came from there; Retry-After says for how long
+	Behind            ProblemType = "behind"              // the edge has not reached the offset of Scanedge-Min-Offset
+	Overloaded        ProblemType = "overloaded"          // the edge answers as many as it can, and this is one more
+	BadMinOffset      ProblemType = "bad-min-offset"      // a Scanedge-Min-Offset that is no offset
 	NotReady          ProblemType = "not-ready"           // the table is not caught up yet
 	TooManyCodes      ProblemType = "too-many-codes"      // more codes in one request than an edge judges
 	BadLines          ProblemType = "bad-lines"           // lines of a push are not deltas; Lines names them
 	NoDeltas          ProblemType = "no-deltas"           // a push without a single delta
 	NoToken           ProblemType = "no-token"            // no token, or one that this origin does not know
 	NotYourIssuer     ProblemType = "not-your-issuer"     // the push token or the edge is for other issuers; it does not say whether there is that one
-	TooFast           ProblemType = "too-fast"            // the push token's rate is used up; Retry-After says for how long
+	TooFast           ProblemType = "too-fast"            // the token's, key's or address's rate is used up; Retry-After says for how long
 	UnknownToken      ProblemType = "unknown-token"       // no token has that id, or it was revoked or has expired
 	NameTaken         ProblemType = "name-taken"          // another token of the kind has the name
 	LastAdmin         ProblemType = "last-admin"          // without that admin token nobody could give orders any more
@@ -72,18 +79,25 @@ var problems = map[ProblemType]struct {
 	status int
 	title  string
 }{
-	MalformedCode:     {http.StatusBadRequest, "The code is not of the form issuer:subject"},
+	MalformedCode:     {http.StatusBadRequest, "The code is of no form that codes have"},
 	NoKey:             {http.StatusUnauthorized, "A scanner key that this edge knows is needed"},
 	UnknownSubject:    {http.StatusNotFound, "The issuer has no such subject"},
 	IssuerNotHeld:     {http.StatusNotFound, "This edge does not hold that issuer"},
-	PlainCodesOff:     {http.StatusForbidden, "The issuer does not accept plain codes"},
+	PlainForbidden:    {http.StatusForbidden, "The issuer does not accept plain codes"},
+	CodeExpired:       {http.StatusGone, "The code has expired"},
+	ClockAhead:        {http.StatusGone, "The code is of a time to come: the phone's clock is ahead"},
+	ForgedCode:        {http.StatusUnprocessableEntity, "The code is forged"},
+	LockedOut:         {http.StatusTooManyRequests, "Too many unknown or forged codes came from there"},
+	Behind:            {http.StatusServiceUnavailable, "This edge has not come so far yet"},
+	Overloaded:        {http.StatusServiceUnavailable, "This edge has more scans than it can answer"},
+	BadMinOffset:      {http.StatusBadRequest, "Scanedge-Min-Offset is not an offset"},
 	NotReady:          {http.StatusServiceUnavailable, "Not ready: not caught up with the log yet"},
 	TooManyCodes:      {http.StatusRequestEntityTooLarge, "Too many codes in one request"},
 	BadLines:          {http.StatusBadRequest, "Some lines are not deltas; nothing was applied"},
 	NoDeltas:          {http.StatusBadRequest, "The push holds no delta"},
 	NoToken:           {http.StatusUnauthorized, "A token that this origin knows is needed"},
 	NotYourIssuer:     {http.StatusForbidden, "That issuer is not yours"},
-	TooFast:           {http.StatusTooManyRequests, "The token's rate is used up"},
+	TooFast:           {http.StatusTooManyRequests, "The rate is used up"},
 	UnknownToken:      {http.StatusNotFound, "There is no such token"},
 	NameTaken:         {http.StatusConflict, "Another token has that name"},
 	LastAdmin:         {http.StatusConflict, "The last admin token can't be revoked"},
@@ -151,6 +165,7 @@ type Problem struct {
 	ID       string   `json:"id,omitempty"`       // with needs-approval: that of the held push
 	Figures  *Figures `json:"figures,omitempty"`  // with needs-approval: what the push would do
 	Earliest *uint64  `json:"earliest,omitempty"` // with too-far-back: the first offset that can be gone back to
+	AheadS   int64    `json:"ahead_s,omitempty"`  // with clock-ahead: seconds that the phone's clock is ahead, at the least
 	Reached  []string `json:"reached,omitempty"`  // with not-reached: the edges that show the offset
 	Missing  []string `json:"missing,omitempty"`  // and those that do not
 }

@@ -13,7 +13,7 @@ import (
 var countedWords = []string{
 	"green", "yellow", "red", "void", cache.Lapsed,
 	string(scanedge.MalformedCode), string(scanedge.UnknownSubject), string(scanedge.IssuerNotHeld), string(scanedge.NotReady),
-	string(scanedge.NoKey), string(scanedge.TooStale), string(scanedge.PlainCodesOff),
+	string(scanedge.NoKey), string(scanedge.TooStale), string(scanedge.PlainForbidden),
 }
 
 // verdict is a judged code. A problem has no record; vouch is nil if no table was asked.
@@ -71,7 +71,7 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 		scanedge.NoKey:             "send a scanner key that this edge knows as Authorization: Bearer …",
 		scanedge.UnknownSubject:    "",
 		scanedge.IssuerNotHeld:     "",
-		scanedge.PlainCodesOff:     "a code that is issuer:subject proves nothing of its bearer; this issuer wants codes that do",
+		scanedge.PlainForbidden:    "a code that is issuer:subject proves nothing of its bearer; this issuer wants codes that do",
 		scanedge.NotReady:          "scan again in a moment, or at another edge",
 		scanedge.TooStale:          "this edge has not heard from the origin for longer than the issuer allows; scan at another edge",
 		scanedge.TooManyCodes:      fmt.Sprintf("at most %d lines in one request", maxCodes),

@@ -75,7 +75,7 @@ func (s *Server) judge(code []byte) verdict {
 		return verdict{problem: scanedge.NotReady}
 	}
 	if v.PlainOff {
-		return verdict{problem: scanedge.PlainCodesOff}
+		return verdict{problem: scanedge.PlainForbidden}
 	}
 	r, ok := v.Table.Lookup(v.Seed.Key(subject))
 	if !ok {

@@ -27,10 +27,10 @@ demo-a:void         void    offset 17  stale
 城市:green          green   offset 17  age 1.24s
 demo-a:nobody       unknown-subject  The issuer has no such subject
 x:y                 issuer-not-held  This edge does not hold that issuer
-wat                 malformed-code  The code is not of the form issuer:subject
-""                  malformed-code  The code is not of the form issuer:subject
-"demo-a:\x1b[2J\n"  malformed-code  The code is not of the form issuer:subject
-"\xff"              malformed-code  The code is not of the form issuer:subject
+wat                 malformed-code  The code is of no form that codes have
+""                  malformed-code  The code is of no form that codes have
+"demo-a:\x1b[2J\n"  malformed-code  The code is of no form that codes have
+"\xff"              malformed-code  The code is of no form that codes have
 `
 	out, err := scanWith(t, fakeEdge(t), nil, codes...)
 	wantExit(t, err, exitFailure)
