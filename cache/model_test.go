@@ -123,6 +123,9 @@ func audit(t *testing.T, table *Table) Stats {
 		t.Error(err)
 	}
 	s := table.Stats()
+	if slots, bytes := table.Room(); slots != s.Slots || bytes != s.Bytes {
+		t.Fatalf("room for %d in %d bytes; a walk finds %+v", slots, bytes, s)
+	}
 	if s.Subjects != table.Len() || s.Subjects > s.Slots || s.Second > s.Subjects || s.Bytes != int64(s.Slots/bucketSlots*bucketSize) {
 		t.Errorf("%d subjects: %+v", table.Len(), s)
 	}

@@ -37,6 +37,16 @@ func (s *Stats) add(a *array) {
 	}
 }
 
+// Room returns how many slots for subjects the table has, and the bytes that they take. It takes 128 loads and no lock.
+func (t *Table) Room() (slots int, bytes int64) {
+	for i := range t.arrays {
+		if a := t.arrays[i].Load(); a != nil {
+			slots += a.slots()
+		}
+	}
+	return slots, int64(slots / bucketSlots * bucketSize)
+}
+
 // Lines returns how many cache lines of buckets a lookup of k reads: 0 in an empty shard, else 1 or 2.
 func (t *Table) Lines(k Key) int {
 	a := t.arrays[shardOf(k)].Load()

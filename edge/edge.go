@@ -4,6 +4,7 @@
 //   - scan.go: GET /v1/scan/{code}, the hot path
 //   - batch.go: POST /v1/scan, many codes, a line each
 //   - answer.go: verdicts and problems as bytes
+//   - time.go: how long requests take in here
 //   - serve.go: the fasthttp server around them
 //
 // A scan takes one direction: code -> parse -> key -> one lookup -> verdict. It allocates nothing and waits for nobody: what
@@ -16,6 +17,7 @@ package edge
 
 import (
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -51,6 +53,8 @@ type Server struct {
 	keys     atomic.Pointer[func([]byte) bool]
 	words    map[string]*metrics.Counter
 	set      *metrics.Set
+
+	scanTimes, batchTimes *clockwork
 }
 
 // held is one issuer at this edge.
@@ -61,7 +65,11 @@ type held struct {
 
 // New returns a server that holds nothing and admits nobody yet. Its metrics go to set.
 func New(set *metrics.Set) *Server {
-	s := &Server{set: set, words: map[string]*metrics.Counter{}}
+	s := &Server{set: set, words: map[string]*metrics.Counter{}, scanTimes: newClockwork(), batchTimes: newClockwork()}
+	set.RegisterMetricsWriter(func(w io.Writer) {
+		s.scanTimes.write(w, "scanedge_scan_seconds")
+		s.batchTimes.write(w, "scanedge_batch_seconds")
+	})
 	for _, w := range countedWords {
 		s.words[w] = set.NewCounter(fmt.Sprintf("scanedge_scans_total{word=%q}", w))
 	}
@@ -155,6 +163,8 @@ func (s *Server) gauges(h *held) {
 	}
 	gauge("scanedge_offset", func(v *Vouch) float64 { return float64(v.Offset) })
 	gauge("scanedge_subjects", func(v *Vouch) float64 { return float64(v.Table.Len()) })
+	gauge("scanedge_table_bytes", func(v *Vouch) float64 { _, bytes := v.Table.Room(); return float64(bytes) })
+	gauge("scanedge_table_fill", func(v *Vouch) float64 { slots, _ := v.Table.Room(); return float64(v.Table.Len()) / float64(max(slots, 1)) })
 	gauge("scanedge_age_ms", func(v *Vouch) float64 { return float64(v.ageMS(time.Now())) })
 	gauge("scanedge_vouching", func(v *Vouch) float64 {
 		if v.stale(time.Now()) {

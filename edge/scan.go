@@ -24,10 +24,12 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.SetBytesV("Cache-Control", noStore)
 	target := originForm(ctx.Request.Header.RequestURI())
 	path, _, _ := bytes.Cut(target, []byte{'?'})
-	if bytes.HasPrefix(path, scanPrefix) {
+	if began := ctx.Time(); bytes.HasPrefix(path, scanPrefix) {
 		s.handleScan(ctx, path[len(scanPrefix):])
+		s.scanTimes.count(ctx.ConnID(), time.Since(began))
 	} else if bytes.Equal(path, scanPath) {
 		s.handleBatch(ctx)
+		s.batchTimes.count(ctx.ConnID(), time.Since(began))
 	} else {
 		fail(ctx, scanedge.NotFound)
 	}
