@@ -7,12 +7,11 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/scanedge/scanedge"
-	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/edge/passcode"
 )
 
-// maxCode is the length of the longest plain code, in bytes.
-const maxCode = cache.MaxIssuer + 1 + cache.MaxSubject
+// maxCode is the length of the longest code, in bytes.
+const maxCode = passcode.MaxCode
 
 var (
 	scanPath   = []byte("/v1/scan")
@@ -64,11 +63,11 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 
 // judge gives the verdict on a code. It allocates nothing.
 func (s *Server) judge(code []byte) verdict {
-	issuer, subject, ok := passcode.Parse(code)
-	if !ok {
+	var c passcode.Code
+	if !passcode.Parse(code, &c) || c.Kind != passcode.Plain {
 		return verdict{problem: scanedge.MalformedCode}
 	}
-	h := s.holdings()[string(issuer)]
+	h := s.holdings()[string(c.Issuer())]
 	if h == nil {
 		return verdict{problem: scanedge.IssuerNotHeld}
 	}
@@ -79,7 +78,7 @@ func (s *Server) judge(code []byte) verdict {
 	if v.PlainOff {
 		return verdict{problem: scanedge.PlainForbidden}
 	}
-	r, ok := v.Table.Lookup(v.Seed.Key(subject))
+	r, ok := v.Table.Lookup(v.Seed.Key(c.Subject()))
 	if !ok {
 		return verdict{problem: scanedge.UnknownSubject, held: h, vouch: v}
 	}

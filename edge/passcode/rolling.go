@@ -1,0 +1,127 @@
+package passcode
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/binary"
+
+	"github.com/scanedge/scanedge/cache"
+)
+
+// StepSeconds is how long a step lasts.
+const StepSeconds = 30
+
+// Step is the step of a time in seconds since 1970: what a rolling code made then carries. Before 1970 it is 0.
+func Step(unix int64) uint32 { return uint32(max(0, unix) / StepSeconds) }
+
+// Secret is what a phone makes a subject's codes with. Who has it is the subject, to an edge, until the issuer's code key is changed.
+type Secret [sha256.Size]byte
+
+// String hides the secret, so that no log shows it by accident.
+func (Secret) String() string { return "secret(hidden)" }
+
+// GoString hides it too.
+func (s Secret) GoString() string { return s.String() }
+
+// Mint makes the rolling code of a step. The secret must be that of the key and the ids, keyID 1 to 255, and the ids must be what
+// [cache.CheckIssuer] and [cache.CheckSubject] let pass: with others it makes a code that no edge takes.
+func (s Secret) Mint(issuer string, keyID byte, subject []byte, step uint32) string {
+	c := named(Rolling, keyID, issuer, subject)
+	c.Step = step
+	c.MAC = s.mac(&c)
+	return c.text()
+}
+
+// mac is the MAC that a rolling code of this secret has.
+func (s *Secret) mac(c *Code) [macSize]byte {
+	var buf [maxHead + 4 + cache.MaxSubject]byte
+	m := appendHead(buf[:0], c.Issuer(), c.KeyID)
+	m = binary.BigEndian.AppendUint32(m, c.Step)
+	p := padsOf((*[sha256.Size]byte)(s))
+	sum := p.hmac(append(m, c.Subject()...))
+	return [macSize]byte(sum[:])
+}
+
+// Key is one of an issuer's code keys, ready for use. It does not change: any number may use it at once. Make one with [NewKey].
+type Key struct {
+	id   byte
+	pads pads   // of HKDF's PRK
+	head []byte // of HKDF's info
+	of   string // the issuer
+}
+
+const keySalt = "scanedge code key v1"
+
+// NewKey makes a key of an issuer's secret: 32 random bytes. The id is 1 to 255, the issuer what [cache.CheckIssuer] lets pass.
+func NewKey(issuer string, id byte, secret []byte) Key {
+	prk, err := hkdf.Extract(sha256.New, secret, []byte(keySalt))
+	if err != nil { // only where nothing but FIPS 140 is allowed, for a secret too short for it
+		panic("passcode: " + err.Error())
+	}
+	var s [sha256.Size]byte
+	copy(s[:], prk)
+	return Key{id, padsOf(&s), appendHead(nil, []byte(issuer), id), issuer}
+}
+
+// ID is the key's id.
+func (k *Key) ID() byte { return k.id }
+
+// String hides the key, so that no log shows it by accident.
+func (Key) String() string { return "key(secret)" }
+
+// GoString hides it too.
+func (k Key) GoString() string { return k.String() }
+
+// Secret derives a subject's secret. It allocates nothing.
+func (k *Key) Secret(subject []byte) Secret {
+	var buf [maxHead + cache.MaxSubject + 1]byte
+	info := append(append(buf[:0], k.head...), subject...)
+	return k.pads.hmac(append(info, 1)) // HKDF-Expand: one block is all that is asked for
+}
+
+// Verify reports whether c is a rolling code that was made with this key: whenever that was. How long it takes does not depend on
+// where, or whether, c is wrong. It allocates nothing.
+func (k *Key) Verify(c *Code) bool {
+	s := k.Secret(c.Subject())
+	want := s.mac(c)
+	good := subtle.ConstantTimeCompare(want[:], c.MAC[:]) == 1
+	return good && c.Kind == Rolling && c.KeyID == k.id && string(c.Issuer()) == k.of
+}
+
+// maxHead is the length of the longest head, in bytes.
+const maxHead = 3 + 1 + cache.MaxIssuer + 1 + 1
+
+// appendHead appends what the info and each message begin with.
+func appendHead(b, issuer []byte, keyID byte) []byte {
+	b = append(b, "SE1\x00"...)
+	b = append(b, issuer...)
+	return append(b, 0, keyID)
+}
+
+// pads are an HMAC's key of 32 bytes, XORed with its inner and its outer pad.
+type pads struct{ inner, outer [sha256.BlockSize]byte }
+
+func padsOf(key *[sha256.Size]byte) (p pads) {
+	for i := range p.inner {
+		p.inner[i], p.outer[i] = 0x36, 0x5c
+	}
+	subtle.XORBytes(p.inner[:], p.inner[:], key[:])
+	subtle.XORBytes(p.outer[:], p.outer[:], key[:])
+	return p
+}
+
+// maxMessage is the length of the longest message that is authenticated, in bytes.
+const maxMessage = maxHead + 4 + cache.MaxSubject
+
+// hmac is the HMAC-SHA256 of at most maxMessage bytes. crypto/hmac would allocate.
+func (p *pads) hmac(message []byte) [sha256.Size]byte {
+	var in [sha256.BlockSize + maxMessage]byte
+	copy(in[:], p.inner[:])
+	n := copy(in[sha256.BlockSize:], message)
+	sum := sha256.Sum256(in[:sha256.BlockSize+n])
+	var out [sha256.BlockSize + sha256.Size]byte
+	copy(out[:], p.outer[:])
+	copy(out[sha256.BlockSize:], sum[:])
+	return sha256.Sum256(out[:])
+}
