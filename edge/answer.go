@@ -9,39 +9,27 @@ import (
 	"github.com/scanedge/scanedge/cache"
 )
 
-// countedWords are the words that a scan can end in; each has its counter.
-var countedWords = []string{
-	"green", "yellow", "red", "void", cache.Lapsed,
-	string(scanedge.MalformedCode), string(scanedge.UnknownSubject), string(scanedge.IssuerNotHeld), string(scanedge.NotReady),
-	string(scanedge.NoKey), string(scanedge.TooStale), string(scanedge.PlainForbidden),
-}
-
-// verdict is a judged code. A problem has no record; vouch is nil if no table was asked.
-type verdict struct {
-	problem scanedge.ProblemType
-	record  cache.Record
-	held    *held
-	vouch   *Vouch
-}
-
-// word is what the verdict comes down to at now, read after the table was. That a subject is not there is also a word of the
-// table's, and no better than its age.
-func (v *verdict) word(now time.Time) string {
-	if v.vouch != nil && v.vouch.tooStale(now) {
-		v.problem = scanedge.TooStale
+// appendLine appends the verdict as a line of a batch's answer: the word, a scanedge.Verdict, or the word of what kept the code from one.
+func (v *verdict) appendLine(b []byte, text bool) []byte {
+	switch {
+	case text:
+		b = append(b, v.outcome.String()...)
+	case v.outcome.refused():
+		b = append(b, `{"error":"`...)
+		b = append(b, v.outcome.String()...)
+		b = append(b, `"}`...)
+	default:
+		b = v.appendJSON(b)
 	}
-	if v.problem != "" {
-		return string(v.problem)
-	}
-	return v.record.Word(now.Unix())
+	return append(b, '\n')
 }
 
-// appendJSON appends the verdict, whose word at now it is given, as a scanedge.Verdict. Issuers and words need no escaping.
-func (v *verdict) appendJSON(b []byte, word string, now time.Time) []byte {
+// appendJSON appends a verdict that has a status as a scanedge.Verdict. Issuers and words need no escaping.
+func (v *verdict) appendJSON(b []byte) []byte {
 	b = append(b, `{"issuer":"`...)
 	b = append(b, v.held.issuer...)
 	b = append(b, `","status":"`...)
-	b = append(b, word...)
+	b = append(b, v.outcome.String()...)
 	b = append(b, '"')
 	if until, ok := v.record.Until(); ok {
 		b = append(b, `,"until":"`...)
@@ -55,8 +43,8 @@ func (v *verdict) appendJSON(b []byte, word string, now time.Time) []byte {
 	b = append(b, `,"offset":`...)
 	b = strconv.AppendUint(b, v.vouch.Offset, 10)
 	b = append(b, `,"age_ms":`...)
-	b = strconv.AppendInt(b, v.vouch.ageMS(now), 10)
-	if v.vouch.stale(now) {
+	b = strconv.AppendInt(b, v.vouch.ageMS(v.now), 10)
+	if v.vouch.stale(v.now) {
 		b = append(b, `,"stale":true`...)
 	}
 	return append(b, '}')

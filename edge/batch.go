@@ -2,7 +2,6 @@ package edge
 
 import (
 	"bytes"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -16,7 +15,8 @@ const (
 
 // handleBatch answers POST /v1/scan: codes in, a line each and undecoded, answers out in the same order, a line each.
 func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
-	if !s.admit(ctx, fasthttp.MethodPost) {
+	by, ok := s.admit(ctx, fasthttp.MethodPost)
+	if !ok {
 		return
 	}
 	if coding := ctx.Request.Header.ContentEncoding(); len(coding) > 0 && string(coding) != "identity" {
@@ -38,25 +38,8 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 	for len(body) > 0 {
 		var line []byte
 		line, body, _ = bytes.Cut(body, []byte{'\n'})
-		out = s.appendLine(out, bytes.TrimSuffix(line, []byte{'\r'}), text)
+		v := s.judge(bytes.TrimSuffix(line, []byte{'\r'}), by)
+		out = v.appendLine(out, text)
 	}
 	ctx.Response.SetBodyRaw(out)
-}
-
-func (s *Server) appendLine(out, code []byte, text bool) []byte {
-	v := s.judge(code)
-	now := time.Now()
-	word := v.word(now)
-	s.words[word].Inc()
-	switch {
-	case text:
-		out = append(out, word...)
-	case v.problem != "":
-		out = append(out, `{"error":"`...)
-		out = append(out, word...)
-		out = append(out, `"}`...)
-	default:
-		out = v.appendJSON(out, word, now)
-	}
-	return append(out, '\n')
 }

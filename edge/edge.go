@@ -1,7 +1,8 @@
 // Package edge answers scans: a code in, a verdict out, from memory.
 //
 //   - edge.go: [Server], what an edge holds and whom it answers
-//   - scan.go: GET /v1/scan/{code}, the hot path
+//   - scan.go: GET /v1/scan/{code}, the hot path: who asks, and for what code
+//   - judge.go: a code in, a verdict out; outcome.go: what it can end in, and the counters of that
 //   - batch.go: POST /v1/scan, many codes, a line each
 //   - answer.go: verdicts and problems as bytes
 //   - time.go: how long requests take in here
@@ -21,6 +22,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,37 +53,55 @@ type Server struct {
 
 	caughtUp atomic.Bool // each table of those held had, at one time
 	keys     atomic.Pointer[func([]byte) bool]
-	words    map[string]*metrics.Counter
 	set      *metrics.Set
 
 	scanTimes, batchTimes *clockwork
+
+	elsewhere counts // of scans that name no issuer which is held
+
+	mu  sync.Mutex         // guards own
+	own map[string]*counts // of every issuer that was ever held
 }
 
 // held is one issuer at this edge.
 type held struct {
 	issuer string
+	counts *counts
 	vouch  atomic.Pointer[Vouch] // nil until the table has caught up
 }
 
 // New returns a server that holds nothing and admits nobody yet. Its metrics go to set.
 func New(set *metrics.Set) *Server {
-	s := &Server{set: set, words: map[string]*metrics.Counter{}, scanTimes: newClockwork(), batchTimes: newClockwork()}
+	s := &Server{set: set, elsewhere: newCounts(set, ""), own: map[string]*counts{}, scanTimes: newClockwork(), batchTimes: newClockwork()}
 	set.RegisterMetricsWriter(func(w io.Writer) {
 		s.scanTimes.write(w, "scanedge_scan_seconds")
 		s.batchTimes.write(w, "scanedge_batch_seconds")
 	})
-	for _, w := range countedWords {
-		s.words[w] = set.NewCounter(fmt.Sprintf("scanedge_scans_total{word=%q}", w))
-	}
 	return s
 }
 
 // Scans returns how many scans were answered since New, those of a batch each, refused ones included.
-func (s *Server) Scans() (n uint64) {
-	for _, c := range s.words {
-		n += c.Get()
+func (s *Server) Scans() uint64 {
+	n := s.elsewhere.sum()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.own {
+		n += c.sum()
 	}
 	return n
+}
+
+// countsOf returns the counters of an issuer, the same ones when it is held anew.
+func (s *Server) countsOf(issuer string) *counts {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.own[issuer]
+	if c == nil {
+		fresh := newCounts(s.set, issuer)
+		c = &fresh
+		s.own[issuer] = c
+	}
+	return c
 }
 
 // Hold says which issuers this edge answers for. What it held before of an issuer, it keeps. One caller at a time.
@@ -91,7 +111,7 @@ func (s *Server) Hold(issuers []string) {
 	for _, id := range issuers {
 		h := before[id]
 		if h == nil {
-			h = &held{issuer: id}
+			h = &held{issuer: id, counts: s.countsOf(id)}
 			s.gauges(h)
 		}
 		now[id] = h
@@ -164,7 +184,10 @@ func (s *Server) gauges(h *held) {
 	gauge("scanedge_offset", func(v *Vouch) float64 { return float64(v.Offset) })
 	gauge("scanedge_subjects", func(v *Vouch) float64 { return float64(v.Table.Len()) })
 	gauge("scanedge_table_bytes", func(v *Vouch) float64 { _, bytes := v.Table.Room(); return float64(bytes) })
-	gauge("scanedge_table_fill", func(v *Vouch) float64 { slots, _ := v.Table.Room(); return float64(v.Table.Len()) / float64(max(slots, 1)) })
+	gauge("scanedge_table_fill", func(v *Vouch) float64 {
+		slots, _ := v.Table.Room()
+		return float64(v.Table.Len()) / float64(max(slots, 1))
+	})
 	gauge("scanedge_age_ms", func(v *Vouch) float64 { return float64(v.ageMS(time.Now())) })
 	gauge("scanedge_vouching", func(v *Vouch) float64 {
 		if v.stale(time.Now()) {

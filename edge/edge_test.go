@@ -342,7 +342,7 @@ func TestTooStale(t *testing.T) {
 			}
 			var text bytes.Buffer
 			s.set.WritePrometheus(&text)
-			if want := fmt.Sprintf(`scanedge_scans_total{word="too-stale"} %d`, map[bool]int{true: 4}[c.refuse]); !strings.Contains(text.String(), want) ||
+			if want := fmt.Sprintf(`scanedge_scans_total{issuer="demo-a",outcome="too-stale"} %d`, map[bool]int{true: 4}[c.refuse]); !strings.Contains(text.String(), want) ||
 				strings.Contains(text.String(), `scanedge_vouching{issuer="demo-a"} 1`) == c.stale {
 				t.Errorf("metrics: %s", &text)
 			}

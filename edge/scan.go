@@ -37,80 +37,52 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 // handleScan answers GET /v1/scan/{code}. The code is taken from the raw request line, so that "/", "//" and ".." in it stay
 // as they are.
 func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
-	if !s.admit(ctx, fasthttp.MethodGet) {
+	by, ok := s.admit(ctx, fasthttp.MethodGet)
+	if !ok {
 		return
 	}
 	var buf [maxCode]byte
-	v := verdict{problem: scanedge.MalformedCode}
-	if code, ok := unescape(buf[:0], raw); ok {
-		v = s.judge(code)
-	}
-	now := time.Now()
-	word := v.word(now)
-	s.words[word].Inc()
+	code, _ := unescape(buf[:0], raw) // what is no escape is no code either
+	v := s.judge(code, by)
 	switch {
-	case v.problem != "":
-		fail(ctx, v.problem)
+	case v.outcome.refused():
+		fail(ctx, v.outcome.problem())
 	case wantsText(ctx):
 		ctx.Response.Header.SetContentTypeBytes(typeText)
-		ctx.Response.AppendBodyString(word)
+		ctx.Response.AppendBodyString(v.outcome.String())
 	default:
 		var out [256]byte
 		ctx.Response.Header.SetContentTypeBytes(typeJSON)
-		ctx.Response.AppendBody(append(v.appendJSON(out[:0], word, now), '\n'))
+		ctx.Response.AppendBody(append(v.appendJSON(out[:0]), '\n'))
 	}
 }
 
-// judge gives the verdict on a code. It allocates nothing.
-func (s *Server) judge(code []byte) verdict {
-	var c passcode.Code
-	if !passcode.Parse(code, &c) || c.Kind != passcode.Plain {
-		return verdict{problem: scanedge.MalformedCode}
-	}
-	h := s.holdings()[string(c.Issuer())]
-	if h == nil {
-		return verdict{problem: scanedge.IssuerNotHeld}
-	}
-	v := h.vouch.Load()
-	if v == nil {
-		return verdict{problem: scanedge.NotReady}
-	}
-	if v.PlainOff {
-		return verdict{problem: scanedge.PlainForbidden}
-	}
-	r, ok := v.Table.Lookup(v.Seed.Key(c.Subject()))
-	if !ok {
-		return verdict{problem: scanedge.UnknownSubject, held: h, vouch: v}
-	}
-	return verdict{record: r, held: h, vouch: v}
-}
-
-// admit answers a request that is of another method or without a known key, and says whether it may go on.
-func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) bool {
+// admit says who asks. It answers a request that is of another method or that may not go on, and reports whether it may.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) (by asker, ok bool) {
 	if string(ctx.Method()) != method {
 		ctx.Response.Header.Set("Allow", method)
 		fail(ctx, scanedge.MethodNotAllowed)
-		return false
+		return by, false
 	}
-	word := s.refuse(ctx)
-	if word != "" {
-		s.words[string(word)].Inc()
-		fail(ctx, word)
+	by, why := s.asker(ctx)
+	if why != judged {
+		s.count(&verdict{outcome: why})
+		fail(ctx, why.problem())
 	}
-	return word == ""
+	return by, why == judged
 }
 
-// refuse says why the scanner may not scan, or "". An edge that has not heard from the origin yet knows no keys.
-func (s *Server) refuse(ctx *fasthttp.RequestCtx) scanedge.ProblemType {
+// asker says who asks, and why he may not, or judged. An edge that has not heard from the origin yet knows no keys.
+func (s *Server) asker(ctx *fasthttp.RequestCtx) (by asker, why outcome) {
 	known := s.keys.Load()
 	if known == nil {
-		return scanedge.NotReady
+		return by, notReady
 	}
 	key := ctx.Request.Header.Peek("Authorization")
 	if len(key) < len(bearer) || !bytes.EqualFold(key[:len(bearer)], bearer) || !(*known)(bytes.TrimSpace(key[len(bearer):])) {
-		return scanedge.NoKey
+		return by, noKey
 	}
-	return ""
+	return asker{scanner: true}, judged
 }
 
 // wantsText reports whether the answer is to be the bare word: text is accepted and JSON is not named.

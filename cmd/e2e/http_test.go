@@ -43,7 +43,7 @@ import (
 //	< 200                                    the answer's status,
 //	< Content-Type: application/json         a header (nothing behind the colon: it is absent),
 //	= {"status":"green","offset":#}          every line of its body, in order,
-//	~ scanedge_scans_total{word="red"} #     or some line of it. # is a number, * is anything
+//	~ scanedge_scans_total{issuer="demo-a",outcome="red"} #     or some line of it. # is a number, * is anything
 //	< 404 unknown-subject                    instead of "< 200": a problem of that type, its members and headers as they must be
 //
 // Servers are edge1, edge2 and origin; origin-tls, which is the origin's TLS listener, and origin-edge, which is the same as edge2 asks

@@ -67,7 +67,7 @@ func TestWatchLines(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	edge := func(scans float64, offset, age float64) fleet.Metrics {
 		return fleet.Metrics{
-			`scanedge_scans_total{word="green"}`: scans, `scanedge_scans_total{word="red"}`: 1,
+			`scanedge_scans_total{issuer="demo-a",outcome="green"}`: scans, `scanedge_scans_total{issuer="",outcome="no-key"}`: 1,
 			`scanedge_offset{issuer="demo-a"}`: offset, `scanedge_age_ms{issuer="demo-a"}`: age,
 			`scanedge_offset{issuer="demo-b"}`: 7,
 		}

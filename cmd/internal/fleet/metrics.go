@@ -31,7 +31,7 @@ func ReadMetrics(ctx context.Context, adminURL string) (Metrics, error) {
 	return m, nil
 }
 
-// Sum adds up all series of a family: Sum("scanedge_scans_total") counts the scans of every word.
+// Sum adds up all series of a family: Sum("scanedge_scans_total") counts the scans of every issuer and outcome.
 func (m Metrics) Sum(family string) float64 {
 	var sum float64
 	for name, v := range m {

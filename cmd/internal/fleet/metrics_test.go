@@ -12,8 +12,8 @@ import (
 
 const exposition = `# HELP scanedge_scans_total scans by verdict
 # TYPE scanedge_scans_total counter
-scanedge_scans_total{word="green"} 41
-scanedge_scans_total{word="unknown-subject"} 1
+scanedge_scans_total{issuer="demo-a",outcome="green"} 41
+scanedge_scans_total{issuer="demo-a",outcome="unknown-subject"} 1
 scanedge_scans_totals 1000
 
 scanedge_offset{issuer="demo-a"} 12
@@ -32,7 +32,7 @@ func TestMetricsAreRead(t *testing.T) {
 	}
 	delete(m, "nan")
 	want := Metrics{
-		`scanedge_scans_total{word="green"}`: 41, `scanedge_scans_total{word="unknown-subject"}`: 1,
+		`scanedge_scans_total{issuer="demo-a",outcome="green"}`: 41, `scanedge_scans_total{issuer="demo-a",outcome="unknown-subject"}`: 1,
 		`scanedge_scans_totals`:            1000,
 		`scanedge_offset{issuer="demo-a"}`: 12,
 		`scanedge_offset{issuer="demo-b"}`: 13e6,
