@@ -29,9 +29,14 @@ func TestOrdersAskOnATerminal(t *testing.T) {
 		"issuer set --max-stale": {[]string{"issuer", "set", "gz", "--max-stale", "30m"}, order,
 			"refuse to answer after 30m0s then, not after 1h0m0s.", "PUT /v1/issuers/gz"},
 		"issuer set --max-change-all": {[]string{"issuer", "set", "gz", "--max-change-all", "21%"}, order, "A larger wrong push", "PUT /v1/issuers/gz"},
-		"issuer set, harmless":        {[]string{"issuer", "set", "gz", "--plain", "--max-stale", "2h", "--max-change-bad", "1%"}, order, "", "PUT /v1/issuers/gz"},
-		"approve":                     {[]string{"approve", "gz-a"}, preview, "Apply it to gz? [y/N] ", "POST /v1/issuers/gz/held/gz-a/approve"},
-		"rollback":                    {[]string{"rollback", "gz", "--to", "7"}, preview, "at offset 7? [y/N] ", "POST /v1/issuers/gz/rollback"},
+		"issuer set --code-window":    {[]string{"issuer", "set", "gz", "--code-window", "0"}, order, "off by more than 0 s.", "PUT /v1/issuers/gz"},
+		"issuer set --new-code-key": {[]string{"issuer", "set", "gz", "--new-code-key"}, order,
+			"made with code key 6 are refused as forged then", "PUT /v1/issuers/gz"},
+		"issuer set --drop-old-code-key": {[]string{"issuer", "set", "gz", "--new-code-key", "--drop-old-code-key"}, order,
+			"made with code key 7 or 6 are refused as forged then", "PUT /v1/issuers/gz"},
+		"issuer set, harmless": {[]string{"issuer", "set", "gz", "--plain", "--max-stale", "2h", "--max-change-bad", "1%", "--code-window", "1"}, order, "", "PUT /v1/issuers/gz"},
+		"approve":              {[]string{"approve", "gz-a"}, preview, "Apply it to gz? [y/N] ", "POST /v1/issuers/gz/held/gz-a/approve"},
+		"rollback":             {[]string{"rollback", "gz", "--to", "7"}, preview, "at offset 7? [y/N] ", "POST /v1/issuers/gz/rollback"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, by := range []struct {
@@ -94,7 +99,7 @@ func (o *orders) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	}
 	answer := map[string]string{
 		"/v1/tokens":     `{"tokens":[{"id":"a","kind":"push","name":"x"}]}`,
-		"/v1/issuers/gz": `{"issuer":"gz","policy":{"max_stale_s":3600,"plain":true,"max_change":{"bad":0.05,"all":0.2,"floor":1000}}}`,
+		"/v1/issuers/gz": `{"issuer":"gz","policy":{"max_stale_s":3600,"plain":true,"code_window_steps":1,"max_change":{"bad":0.05,"all":0.2,"floor":1000}},"code_keys":[7,6]}`,
 	}[r.URL.Path]
 	if answer == "" {
 		answer = "{}"

@@ -35,7 +35,7 @@ type policyFlags struct {
 	maxStale, snapshotEvery period
 	plain                   bool
 	bad, all                share
-	floor                   int
+	floor, window           int
 }
 
 func (f *policyFlags) add(cmd *cobra.Command) {
@@ -43,15 +43,15 @@ func (f *policyFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.Var(&f.maxStale, "max-stale", "the age past which edges refuse to answer; 0s: as soon as they may not vouch any more")
 	fl.BoolVar(&f.plain, "plain", true, "edges answer for plain codes, issuer:subject, which prove nothing of their bearer")
+	fl.IntVar(&f.window, "code-window", 1, "steps of 30 s by which a rolling code may be behind or ahead of an edge's clock, 0 to 20")
 	fl.Var(&f.snapshotEvery, "snapshot-every", "the age at which its snapshot is replaced; 0s: as the origin does by default")
 	fl.Var(&f.bad, "max-change-bad", "the share of its subjects that one push may turn red or void without a second person's word")
 	fl.Var(&f.all, "max-change-all", "the share of its subjects that one push may change in any way or remove")
 	fl.IntVar(&f.floor, "max-change-floor", 1000, "subjects that one push may change in any case")
 }
 
-// risks asks whether what an operator may come to regret is meant, or is "".
-func (f *policyFlags) risks(cmd *cobra.Command, id string, now issuer.Policy) string {
-	var risks []string
+// risks are what an operator may come to regret of a policy.
+func (f *policyFlags) risks(cmd *cobra.Command, now issuer.Policy) (risks []string) {
 	set := cmd.Flags().Changed
 	if set("plain") && !f.plain && now.Plain {
 		risks = append(risks, "Every edge refuses plain codes then.")
@@ -59,14 +59,57 @@ func (f *policyFlags) risks(cmd *cobra.Command, id string, now issuer.Policy) st
 	if before := time.Duration(now.MaxStaleSeconds * 1e9); set("max-stale") && time.Duration(f.maxStale) < before {
 		risks = append(risks, fmt.Sprintf("Edges that are cut off refuse to answer after %s then, not after %s.", f.maxStale.String(), before))
 	}
+	if set("code-window") && f.window < now.CodeWindowSteps {
+		risks = append(risks, fmt.Sprintf("Rolling codes are refused then where a phone's clock is off by more than %d s.", f.window*codeStep))
+	}
 	if m := now.MaxChange; set("max-change-bad") && float64(f.bad) > m.Bad || set("max-change-all") && float64(f.all) > m.All ||
 		set("max-change-floor") && f.floor > m.Floor {
 		risks = append(risks, "A larger wrong push is applied then without a second person's word.")
 	}
-	if len(risks) == 0 {
-		return ""
+	return risks
+}
+
+// codeStep is how long a rolling code is its phone's newest, in seconds.
+const codeStep = 30
+
+// rekeyFlags are what may be done to an issuer's code keys.
+type rekeyFlags struct{ fresh, dropOld bool }
+
+func (f *rekeyFlags) add(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.fresh, "new-code-key", false, "draw another code key; the one before stays known")
+	cmd.Flags().BoolVar(&f.dropOld, "drop-old-code-key", false,
+		"forget all code keys but the newest at once, with --new-code-key all that there are: codes that they made are forged then")
+}
+
+func (f *rekeyFlags) order(order map[string]any) {
+	if f.fresh {
+		order["new_code_key"] = true
 	}
-	return strings.Join(risks, "\n") + "\nSet it for " + id + "?"
+	if f.dropOld {
+		order["drop_old_code_key"] = true
+	}
+}
+
+// risks say whose codes are refused when the keys of some ids, the newest first, are dealt with so.
+func (f *rekeyFlags) risks(ids []int) []string {
+	keep := ids
+	if f.fresh {
+		keep = ids[:min(len(ids), 1)]
+	}
+	if f.dropOld {
+		keep = ids[:min(len(ids), 1)]
+		if f.fresh {
+			keep = nil
+		}
+	}
+	var lost []string
+	for _, id := range ids[len(keep):] {
+		lost = append(lost, strconv.Itoa(id))
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return []string{"Rolling codes made with code key " + strings.Join(lost, " or ") + " are refused as forged then, until their phones have a new secret."}
 }
 
 // order is the body of a request that settles what was given.
@@ -75,6 +118,7 @@ func (f *policyFlags) order(cmd *cobra.Command) map[string]any {
 	for flag, add := range map[string]func(){
 		"max-stale":        func() { order["max_stale_s"] = f.maxStale.seconds() },
 		"plain":            func() { order["plain"] = f.plain },
+		"code-window":      func() { order["code_window_steps"] = f.window },
 		"snapshot-every":   func() { order["snapshot_every_s"] = f.snapshotEvery.seconds() },
 		"max-change-bad":   func() { change["bad"] = float64(f.bad) },
 		"max-change-all":   func() { change["all"] = float64(f.all) },
@@ -127,40 +171,45 @@ paths alone and reads them at each start.`,
 func newIssuerSetCmd() *cobra.Command {
 	var f operatorFlags
 	var policy policyFlags
-	var newKey bool
+	var rekey rekeyFlags
 	var agreed consent
 	cmd := &cobra.Command{
 		Use:   "set ISSUER",
 		Short: "Change what is settled for an issuer",
 		Long: `set changes what its flags name and leaves all else as it is. Edges that hear from the origin act on it within a second.
 
-It asks where gates may come to a stop, by refused plain codes or a shorter --max-stale, and where a larger mistake may pass, by a
+It asks where gates may come to a stop, by refused codes or a shorter --max-stale, and where a larger mistake may pass, by a
 wider --max-change-…. ` + ordersAsk,
 		Example: `  scanedge issuer set gz --plain=false
-  scanedge issuer set gz --max-change-bad 1% --max-change-floor 100`,
+  scanedge issuer set gz --max-change-bad 1% --max-change-floor 100
+  scanedge issuer set gz --new-code-key`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			order := policy.order(cmd)
-			if newKey {
-				order["new_code_key"] = true
-			}
+			rekey.order(order)
 			if len(order) == 0 {
 				return usageError("nothing to set; see %s --help", cmd.CommandPath())
 			}
-			return settle(cmd, &f, args[0], order, func(now issuer.Policy) error {
-				return agreed.toOrder(cmd, func() (string, error) { return policy.risks(cmd, args[0], now), nil })
+			return settle(cmd, &f, args[0], order, func(now origin.IssuerDetail) error {
+				return agreed.toOrder(cmd, func() (string, error) {
+					risks := append(policy.risks(cmd, now.Policy), rekey.risks(now.CodeKeys)...)
+					if len(risks) == 0 {
+						return "", nil
+					}
+					return strings.Join(risks, "\n") + "\nSet it for " + args[0] + "?", nil
+				})
 			})
 		},
 	}
 	f.add(cmd)
 	policy.add(cmd)
-	cmd.Flags().BoolVar(&newKey, "new-code-key", false, "draw another code key; the one before stays known")
+	rekey.add(cmd)
 	agreed.add(cmd, doNotAsk)
 	return cmd
 }
 
 // settle makes an issuer, or changes one that is there if agree, not nil, takes no exception to what was settled before. It shows it.
-func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]any, agree func(issuer.Policy) error) error {
+func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]any, agree func(origin.IssuerDetail) error) error {
 	there := agree != nil
 	op, path, err := openIssuer(f, id)
 	if err != nil {
@@ -176,7 +225,7 @@ func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]an
 		return fmt.Errorf("issuer %s is there already; change it with: scanedge issuer set %s", id, id)
 	}
 	if there {
-		if err := agree(now.Policy); err != nil {
+		if err := agree(now); err != nil {
 			return err
 		}
 	}
@@ -237,6 +286,7 @@ func showIssuer(cmd *cobra.Command, f *operatorFlags, i origin.IssuerDetail) err
 			{"digest", i.Digest},
 			{"max stale", time.Duration(p.MaxStaleSeconds * 1e9).String()},
 			{"plain codes", map[bool]string{true: "answered", false: "refused"}[p.Plain]},
+			{"code window", fmt.Sprintf("%d steps of %d s either way", p.CodeWindowSteps, codeStep)},
 			{"snapshot every", every},
 			{"max change", fmt.Sprintf("%s to red or void, %s in all, above %d subjects", bad.String(), all.String(), p.MaxChange.Floor)},
 			{"public key", base64.StdEncoding.EncodeToString(i.PublicKey)},

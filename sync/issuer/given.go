@@ -3,7 +3,6 @@ package issuer
 import (
 	"bytes"
 	"crypto/ed25519"
-	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -85,10 +84,4 @@ func signingKey(text []byte) (ed25519.PrivateKey, error) {
 		return nil, errors.New("its key is not one of Ed25519")
 	}
 	return key, nil
-}
-
-func newCodeKey(id int) CodeKey {
-	k := CodeKey{id, make([]byte, codeKeySize)}
-	rand.Read(k.Key) // never fails
-	return k
 }

@@ -47,7 +47,7 @@ func TestGivenSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Settle(Policy{MaxStaleSeconds: 7}, false); err != nil {
+	if err := s.Settle(Policy{MaxStaleSeconds: 7}, Rekey{}); err != nil {
 		t.Fatal(err)
 	}
 	again, err := LoadOrCreate(path, "a", time.Hour)

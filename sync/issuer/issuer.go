@@ -2,6 +2,7 @@
 //
 //   - secret.go: [Secret], what the origin keeps: the seed that hides subjects and the key that signs; [Public], what edges get
 //   - policy.go: [Policy], what an issuer has settled and may change
+//   - codekey.go: [CodeKey], what its codes are made with, and how it is replaced
 //   - given.go: [Given], secrets that lie in files of the operator's own
 //   - record.go: the envelope around all that an issuer's log carries: kind, epoch, place in the chain, time, signature
 //   - frames.go: files of records

@@ -31,15 +31,6 @@ type settings struct {
 	codeKeys []CodeKey
 }
 
-// CodeKey is a secret that an issuer's codes are made with. The newest is used, the one before still known.
-type CodeKey struct {
-	ID  int    `json:"id"` // counts from 1
-	Key []byte `json:"key"`
-}
-
-// codeKeySize is the length of a code key, in bytes.
-const codeKeySize = 32
-
 // Public is what an edge is told of an issuer. The seed is in it: it goes over the edge's own channel to the origin alone.
 type Public struct {
 	ID   string            `json:"issuer"`
@@ -48,52 +39,50 @@ type Public struct {
 
 	MaxStaleSeconds int64 `json:"max_stale_s"` // see Policy
 	Plain           bool  `json:"plain"`       // see Policy
+
+	// What an edge checks rolling codes with, the newest key first, none from an origin of an earlier build; and see Policy.
+	CodeKeys        []CodeKey `json:"code_keys"`
+	CodeWindowSteps uint32    `json:"code_window_steps"`
 }
 
 // Public returns what edges are told.
 func (s *Secret) Public() Public {
-	p := s.Policy()
-	return Public{s.ID, s.Seed, s.Key.Public().(ed25519.PublicKey), p.MaxStaleSeconds, p.Plain}
+	t := s.now()
+	p := t.policy
+	return Public{s.ID, s.Seed, s.Key.Public().(ed25519.PublicKey), p.MaxStaleSeconds, p.Plain, t.codeKeys, uint32(p.CodeWindowSteps)}
+}
+
+// UnmarshalJSON reads what an origin tells. One of an earlier build does not tell the window.
+func (p *Public) UnmarshalJSON(b []byte) error {
+	type public Public
+	told := public{CodeWindowSteps: defaultCodeWindow}
+	err := json.Unmarshal(b, &told)
+	*p = Public(told)
+	return err
+}
+
+// now is what is settled.
+func (s *Secret) now() settings {
+	if t := s.terms.Load(); t != nil {
+		return *t
+	}
+	return settings{policy: DefaultPolicy()}
 }
 
 // Policy is what holds now.
-func (s *Secret) Policy() Policy {
-	if t := s.terms.Load(); t != nil {
-		return t.policy
-	}
-	return DefaultPolicy()
-}
+func (s *Secret) Policy() Policy { return s.now().policy }
 
-// CodeKeys are the ids of the code keys that there are, the newest first.
-func (s *Secret) CodeKeys() []int {
-	ids := []int{}
-	if t := s.terms.Load(); t != nil {
-		for _, k := range t.codeKeys {
-			ids = append(ids, k.ID)
-		}
-	}
-	return ids
-}
+// CodeKeys are the code keys that there are, the newest first; whoever gets them does not change them. Only the issuer of a file of an
+// earlier build has none.
+func (s *Secret) CodeKeys() []CodeKey { return s.now().codeKeys }
 
 // Given says where seed and key come from.
 func (s *Secret) Given() Given { return s.given }
 
-// Settle makes p, which passes its Check, the issuer's policy, and draws another code key if need be: then all but the one before are
-// forgotten. It is in the file when it returns; after an error nothing has changed. One caller at a time.
-func (s *Secret) Settle(p Policy, newKey bool) error {
-	t := settings{p, s.terms.Load().codeKeys}
-	if newKey {
-		t.codeKeys = followed(t.codeKeys)
-	}
-	return s.settle(t)
-}
-
-// followed is keys with a newer one before them.
-func followed(keys []CodeKey) []CodeKey {
-	if len(keys) == 0 {
-		return []CodeKey{newCodeKey(1)}
-	}
-	return []CodeKey{newCodeKey(keys[0].ID + 1), keys[0]}
+// Settle makes p, which passes its Check, the issuer's policy, and does to its code keys what rekey says. It is in the file when it
+// returns; after an error nothing has changed. One caller at a time.
+func (s *Secret) Settle(p Policy, rekey Rekey) error {
+	return s.settle(settings{p, rekey.apply(s.now().codeKeys)})
 }
 
 func (s *Secret) settle(t settings) error {
@@ -145,7 +134,7 @@ func Create(path, id string, p Policy, given Given) (*Secret, error) {
 	if err := given.read(&s.Seed, &s.Key); err != nil {
 		return nil, fmt.Errorf("make issuer %s: %w", id, err)
 	}
-	return s, s.settle(settings{p, followed(nil)})
+	return s, s.settle(settings{p, Rekey{New: true}.apply(nil)})
 }
 
 // Load reads the issuer's secret from path. Its error is an fs.ErrNotExist when there is none.
@@ -182,7 +171,7 @@ func load(path, id string) (*Secret, error) {
 	if f.MaxStaleSeconds != nil {
 		f.Policy.MaxStaleSeconds = *f.MaxStaleSeconds
 	}
-	if err := f.Policy.Check(); err != nil {
+	if err := errors.Join(f.Policy.Check(), checkCodeKeys(f.CodeKeys)); err != nil {
 		return nil, err
 	}
 	s := &Secret{ID: id, path: path, given: f.Given}

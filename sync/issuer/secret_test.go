@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -43,25 +44,25 @@ func TestPolicyIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Policy{MaxStaleSeconds: 7, SnapshotEverySeconds: 9, MaxChange: MaxChange{Bad: 0.5, All: 1, Floor: 3}}
-	if err := s.Settle(want, true); err != nil {
+	want := Policy{MaxStaleSeconds: 7, CodeWindowSteps: 20, SnapshotEverySeconds: 9, MaxChange: MaxChange{Bad: 0.5, All: 1, Floor: 3}}
+	if err := s.Settle(want, Rekey{New: true}); err != nil {
 		t.Fatal(err)
 	}
 	check := func() {
 		t.Helper()
 		if again, err := Load(path, "a"); err != nil || again.Policy() != want || again.Seed != s.Seed || !again.Key.Equal(s.Key) ||
-			len(again.CodeKeys()) != 2 || again.CodeKeys()[0] != 2 || again.CodeKeys()[1] != 1 {
+			!reflect.DeepEqual(again.CodeKeys(), s.CodeKeys()) || len(again.CodeKeys()) != 2 {
 			t.Errorf("after a start: %+v, %v", again, err)
 		}
 	}
 	check()
-	if pub := s.Public(); pub.MaxStaleSeconds != 7 || pub.Plain {
+	if pub := s.Public(); pub.MaxStaleSeconds != 7 || pub.Plain || pub.CodeWindowSteps != 20 || !reflect.DeepEqual(pub.CodeKeys, s.CodeKeys()) {
 		t.Errorf("edges are told %+v", pub)
 	}
 	if err := os.Rename(dir, dir+"-away"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Settle(DefaultPolicy(), true); err == nil || s.Policy() != want {
+	if err := s.Settle(DefaultPolicy(), Rekey{New: true}); err == nil || s.Policy() != want {
 		t.Errorf("a policy that was not written: %v, %+v", err, s.Policy())
 	}
 	if err := os.Rename(dir+"-away", dir); err != nil {
@@ -70,33 +71,11 @@ func TestPolicyIsKept(t *testing.T) {
 	check()
 }
 
-// Code keys count up; the newest and the one before are known.
-func TestCodeKeys(t *testing.T) {
-	s, err := Create(filepath.Join(t.TempDir(), "a.json"), "a", DefaultPolicy(), Given{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := s.terms.Load().codeKeys[0]
-	for range 2 {
-		if err := s.Settle(s.Policy(), true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if ids := s.CodeKeys(); len(ids) != 2 || ids[0] != 3 || ids[1] != 2 {
-		t.Errorf("%v", ids)
-	}
-	for _, k := range s.terms.Load().codeKeys {
-		if len(k.Key) != codeKeySize || string(k.Key) == string(first.Key) {
-			t.Errorf("key %d is short or the first one", k.ID)
-		}
-	}
-}
-
 func TestSecretRefusals(t *testing.T) {
 	dir := t.TempDir()
 	one := `{"version":1,"issuer":"a","seed":"000102030405060708090a0b0c0d0e0f","private_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","max_stale_s":7}`
 	two := `{"version":2,"issuer":"a","seed":"000102030405060708090a0b0c0d0e0f","private_key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",` +
-		`"policy":{"max_stale_s":7,"plain":true,"snapshot_every_s":0,"max_change":{"bad":0.05,"all":0.2,"floor":1000}},"code_keys":[]}`
+		`"policy":{"max_stale_s":7,"plain":true,"snapshot_every_s":0,"max_change":{"bad":0.05,"all":0.2,"floor":1000}}}`
 	for name, c := range map[string]struct{ from, to, want string }{
 		"good":       {"", "", ""},
 		"newer":      {`"version":`, `"version":1`, "this scanedge knows 2"},
@@ -108,6 +87,7 @@ func TestSecretRefusals(t *testing.T) {
 		"no key":     {`"private_key"`, `"key"`, "private_key has 0 bytes"},
 		"no JSON":    {`{`, ``, "restore it from a backup"},
 		"cut":        {`"max_stale_s":7`, `"max_stale_s`, "restore it from a backup"},
+		"bad keys":   {`"issuer":"a"`, `"issuer":"a","code_keys":[{"id":1,"key":"AAAA"}]`, "code key 1 has 3 bytes"},
 		"no policy":  {`"max_stale_s":7`, `"max_stale_s":-7`, "max_stale_s is -7"},
 	} {
 		for version, good := range []string{one, two} {
@@ -121,7 +101,8 @@ func TestSecretRefusals(t *testing.T) {
 			}
 			s, err := LoadOrCreate(path, "a", time.Hour)
 			if name == "good" {
-				if p := DefaultPolicy(); err != nil || s.Policy().MaxStaleSeconds != 7 || !s.Policy().Plain || s.Policy().MaxChange != p.MaxChange {
+				if p := DefaultPolicy(); err != nil || s.Policy().MaxStaleSeconds != 7 || !s.Policy().Plain || s.Policy().MaxChange != p.MaxChange ||
+					s.Policy().CodeWindowSteps != 1 || len(s.CodeKeys()) != 0 {
 					t.Errorf("good, version %d: %v", version+1, err)
 				}
 			} else if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) {
@@ -133,12 +114,14 @@ func TestSecretRefusals(t *testing.T) {
 
 func TestWhatNoPolicyCanBe(t *testing.T) {
 	for want, spoil := range map[string]func(*Policy){
-		"":                 func(*Policy) {},
-		"max_stale_s":      func(p *Policy) { p.MaxStaleSeconds = maxPeriod + 1 },
-		"snapshot_every_s": func(p *Policy) { p.SnapshotEverySeconds = -1 },
-		"shares":           func(p *Policy) { p.MaxChange.Bad = 1.01 },
-		"0 to 1":           func(p *Policy) { p.MaxChange.All = -0.1 },
-		"floor":            func(p *Policy) { p.MaxChange.Floor = -1 },
+		"":                  func(*Policy) {},
+		"max_stale_s":       func(p *Policy) { p.MaxStaleSeconds = maxPeriod + 1 },
+		"snapshot_every_s":  func(p *Policy) { p.SnapshotEverySeconds = -1 },
+		"shares":            func(p *Policy) { p.MaxChange.Bad = 1.01 },
+		"0 to 1":            func(p *Policy) { p.MaxChange.All = -0.1 },
+		"0 to 20":           func(p *Policy) { p.CodeWindowSteps = 21 },
+		"code_window_steps": func(p *Policy) { p.CodeWindowSteps = -1 },
+		"floor":             func(p *Policy) { p.MaxChange.Floor = -1 },
 	} {
 		p := DefaultPolicy()
 		spoil(&p)

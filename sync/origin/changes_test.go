@@ -24,7 +24,7 @@ func limited(t *testing.T, w *writer, m scanedge.MaxChange) {
 	t.Helper()
 	p := w.secret.Policy()
 	p.MaxChange = issuer.MaxChange(m)
-	if err := w.secret.Settle(p, false); err != nil {
+	if err := w.secret.Settle(p, issuer.Rekey{}); err != nil {
 		t.Fatal(err)
 	}
 }

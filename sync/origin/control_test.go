@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -98,6 +99,10 @@ func TestControlTellsOfEveryChange(t *testing.T) {
 	l.until("an issuer", func(c access.Control) bool { return len(c.Issuers) == 2 && c.Issuers[1].MaxStaleSeconds == 7 })
 	order(t, o, 200, "PUT", "/v1/issuers/gz", `{"plain":false}`, nil)
 	l.until("a policy", func(c access.Control) bool { return !c.Issuers[1].Plain && c.Issuers[1].MaxStaleSeconds == 7 })
+	order(t, o, 200, "PUT", "/v1/issuers/gz", `{"code_window_steps":2,"new_code_key":true}`, nil)
+	l.until("a code key", func(c access.Control) bool {
+		return c.Issuers[1].CodeWindowSteps == 2 && reflect.DeepEqual(c.Issuers[1].CodeKeys, o.writer("gz").secret.CodeKeys())
+	})
 	o.Close()
 	if _, err := l.lines.ReadByte(); err == nil {
 		t.Error("the stream goes on after the origin")

@@ -44,7 +44,11 @@ func (w *writer) summary() IssuerState {
 
 func (w *writer) detail() IssuerDetail {
 	s := w.secret
-	return IssuerDetail{w.summary(), s.Policy(), s.Public().Key, s.Seed.ID().String(), s.CodeKeys(), s.Given()}
+	ids := []int{}
+	for _, k := range s.CodeKeys() {
+		ids = append(ids, int(k.ID))
+	}
+	return IssuerDetail{w.summary(), s.Policy(), s.Public().Key, s.Seed.ID().String(), ids, s.Given()}
 }
 
 // serveIssuers lists the issuers. Beside a running push the numbers of one issuer may be of different moments.
@@ -105,11 +109,12 @@ func (o *Origin) putIssuer(rw http.ResponseWriter, req *http.Request) {
 		scanedge.NewProblem(scanedge.NotWritten, err.Error()).Write(rw)
 		return
 	}
-	o.cfg.Logger.Info("an issuer was settled", "issuer", id, "made", made, "policy", w.secret.Policy(), o.operator(req).by())
+	now := w.detail()
+	o.cfg.Logger.Info("an issuer was settled", "issuer", id, "made", made, "policy", now.Policy, "code_keys", now.CodeKeys, o.operator(req).by())
 	if made {
 		created(rw)
 	}
-	writeJSON(rw, w.detail())
+	writeJSON(rw, now)
 }
 
 // addWithin is how long an issuer may take to be made.
@@ -169,10 +174,11 @@ func (o *Origin) change(s *issuer.Secret, order []byte) error {
 	if r.Given != s.Given() {
 		return badOrder{errors.New("seed and signing key can't change: edges hold what was made with them")}
 	}
-	if !r.NewCodeKey && r.Policy == s.Policy() {
+	rekey := issuer.Rekey{New: r.NewCodeKey, DropOld: r.DropOldCodeKey}
+	if rekey == (issuer.Rekey{}) && r.Policy == s.Policy() {
 		return nil
 	}
-	if err := s.Settle(r.Policy, r.NewCodeKey); err != nil {
+	if err := s.Settle(r.Policy, rekey); err != nil {
 		return err
 	}
 	o.access.Changed()
@@ -183,7 +189,8 @@ func (o *Origin) change(s *issuer.Secret, order []byte) error {
 type issuerOrder struct {
 	issuer.Policy
 	issuer.Given
-	NewCodeKey bool `json:"new_code_key"`
+	NewCodeKey     bool `json:"new_code_key"`
+	DropOldCodeKey bool `json:"drop_old_code_key"`
 }
 
 // read reads an order over what holds. Its error is a badOrder.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ func TestAnIssuersPolicy(t *testing.T) {
 	dir := t.TempDir()
 	o := open(t, dir, "demo-a")
 	var got IssuerDetail
-	order(t, o, 201, "PUT", "/v1/issuers/gz", `{"max_stale_s":90,"plain":false,"snapshot_every_s":60,"max_change":{"bad":0.5}}`, &got)
-	want := issuer.Policy{MaxStaleSeconds: 90, SnapshotEverySeconds: 60, MaxChange: issuer.MaxChange{Bad: 0.5, All: 0.2, Floor: 1000}}
+	order(t, o, 201, "PUT", "/v1/issuers/gz", `{"max_stale_s":90,"plain":false,"snapshot_every_s":60,"code_window_steps":3,"max_change":{"bad":0.5}}`, &got)
+	want := issuer.Policy{MaxStaleSeconds: 90, SnapshotEverySeconds: 60, CodeWindowSteps: 3, MaxChange: issuer.MaxChange{Bad: 0.5, All: 0.2, Floor: 1000}}
 	w := o.writer("gz")
 	if got.Issuer != "gz" || got.Policy != want || !got.PublicKey.Equal(w.secret.Public().Key) || got.SeedID != w.secret.Seed.ID().String() ||
 		len(got.CodeKeys) != 1 || got.Given != (issuer.Given{}) {
@@ -42,9 +43,15 @@ func TestAnIssuersPolicy(t *testing.T) {
 	if got.Policy != want || shown.Body.String() != rec.Body.String() {
 		t.Errorf("an order of nothing: %s; shown is %s", rec.Body, shown.Body)
 	}
+	order(t, o, 200, "PUT", "/v1/issuers/gz", `{"drop_old_code_key":true}`, &got)
+	if got.Policy != want || !slices.Equal(got.CodeKeys, []int{2}) {
+		t.Errorf("without the old code key: %+v", got)
+	}
+	shown = order(t, o, 200, "GET", "/v1/issuers/gz", "", nil)
 	seed, _ := w.secret.Seed.MarshalText()
 	key, _ := json.Marshal(w.secret.Key.Seed())
-	for _, secret := range []string{string(seed), string(key), fmt.Sprintf("%x", w.secret.Key.Seed())} {
+	codeKey, _ := json.Marshal(w.secret.CodeKeys()[0].Key)
+	for _, secret := range []string{string(seed), string(key), string(codeKey), fmt.Sprintf("%x", w.secret.Key.Seed())} {
 		if strings.Contains(shown.Body.String(), secret) {
 			t.Error("a secret is shown")
 		}
@@ -52,6 +59,7 @@ func TestAnIssuersPolicy(t *testing.T) {
 	refused(t, call(o.API(), "GET", "/v1/issuers/sz", o.tokens.Admin, ""), scanedge.UnknownIssuer)
 	refused(t, call(o.API(), "PUT", "/v1/issuers/gz", o.tokens.Admin, `{"max_change":{"all":2}}`), scanedge.BadRequest, "shares")
 	refused(t, call(o.API(), "PUT", "/v1/issuers/gz", o.tokens.Admin, `{"snapshot_every_s":-1}`), scanedge.BadRequest, "snapshot_every_s")
+	refused(t, call(o.API(), "PUT", "/v1/issuers/gz", o.tokens.Admin, `{"code_window_steps":21}`), scanedge.BadRequest, "code_window_steps")
 	o.Close()
 	o = open(t, dir, "demo-a", "gz")
 	if p := o.writer("gz").secret.Policy(); p != want {

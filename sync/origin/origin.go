@@ -196,6 +196,11 @@ func (o *Origin) begin(ctx context.Context, secret *issuer.Secret) (*writer, err
 		o.cfg.Logger.Warn("every user of this machine can read an issuer's secret; mount it with mode 0400, or 0440 for a group, or chmod o= "+path,
 			"issuer", id, "path", path)
 	}
+	if len(secret.CodeKeys()) == 0 { // a build made it that knew of none
+		if err := secret.Settle(secret.Policy(), issuer.Rekey{New: true}); err != nil {
+			return nil, err
+		}
+	}
 	store, err := snapshot.Open(filepath.Join(o.cfg.Dir, "snapshots", id), secret.Public())
 	if err != nil {
 		return nil, err
