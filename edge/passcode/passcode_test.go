@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/hkdf"
-	"crypto/hmac"
+	stdhmac "crypto/hmac"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
@@ -65,7 +65,7 @@ func oracle(t *testing.T, issuer string, id byte, key, subject []byte, step uint
 	if err != nil {
 		t.Fatal(err)
 	}
-	mac := hmac.New(sha256.New, secret)
+	mac := stdhmac.New(sha256.New, secret)
 	mac.Write(head)
 	mac.Write(binary.BigEndian.AppendUint32(nil, step))
 	mac.Write(subject)

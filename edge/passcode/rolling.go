@@ -1,6 +1,7 @@
 package passcode
 
 import (
+	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -38,17 +39,16 @@ func (s *Secret) mac(c *Code) [macSize]byte {
 	var buf [maxHead + 4 + cache.MaxSubject]byte
 	m := appendHead(buf[:0], c.Issuer(), c.KeyID)
 	m = binary.BigEndian.AppendUint32(m, c.Step)
-	p := padsOf((*[sha256.Size]byte)(s))
-	sum := p.hmac(append(m, c.Subject()...))
+	sum := hmac((*[sha256.Size]byte)(s), append(m, c.Subject()...))
 	return [macSize]byte(sum[:])
 }
 
 // Key is one of an issuer's code keys, ready for use. It does not change: any number may use it at once. Make one with [NewKey].
 type Key struct {
 	id   byte
-	pads pads   // of HKDF's PRK
-	head []byte // of HKDF's info
-	of   string // the issuer
+	prk  [sha256.Size]byte // of HKDF
+	head []byte            // of HKDF's info
+	of   string            // the issuer
 }
 
 const keySalt = "scanedge code key v1"
@@ -59,9 +59,7 @@ func NewKey(issuer string, id byte, secret []byte) Key {
 	if err != nil { // only where nothing but FIPS 140 is allowed, for a secret too short for it
 		panic("passcode: " + err.Error())
 	}
-	var s [sha256.Size]byte
-	copy(s[:], prk)
-	return Key{id, padsOf(&s), appendHead(nil, []byte(issuer), id), issuer}
+	return Key{id, [sha256.Size]byte(prk), appendHead(nil, []byte(issuer), id), issuer}
 }
 
 // ID is the key's id.
@@ -77,7 +75,7 @@ func (k Key) GoString() string { return k.String() }
 func (k *Key) Secret(subject []byte) Secret {
 	var buf [maxHead + cache.MaxSubject + 1]byte
 	info := append(append(buf[:0], k.head...), subject...)
-	return k.pads.hmac(append(info, 1)) // HKDF-Expand: one block is all that is asked for
+	return hmac(&k.prk, append(info, 1)) // HKDF-Expand: one block is all that is asked for
 }
 
 // Verify reports whether c is a rolling code that was made with this key: whenever that was. How long it takes does not depend on
@@ -99,29 +97,25 @@ func appendHead(b, issuer []byte, keyID byte) []byte {
 	return append(b, 0, keyID)
 }
 
-// pads are an HMAC's key of 32 bytes, XORed with its inner and its outer pad.
-type pads struct{ inner, outer [sha256.BlockSize]byte }
-
-func padsOf(key *[sha256.Size]byte) (p pads) {
-	for i := range p.inner {
-		p.inner[i], p.outer[i] = 0x36, 0x5c
-	}
-	subtle.XORBytes(p.inner[:], p.inner[:], key[:])
-	subtle.XORBytes(p.outer[:], p.outer[:], key[:])
-	return p
-}
-
 // maxMessage is the length of the longest message that is authenticated, in bytes.
 const maxMessage = maxHead + 4 + cache.MaxSubject
 
+// The pads of RFC 2104.
+var (
+	innerPad = [sha256.BlockSize]byte(bytes.Repeat([]byte{0x36}, sha256.BlockSize))
+	outerPad = [sha256.BlockSize]byte(bytes.Repeat([]byte{0x5c}, sha256.BlockSize))
+)
+
 // hmac is the HMAC-SHA256 of at most maxMessage bytes. crypto/hmac would allocate.
-func (p *pads) hmac(message []byte) [sha256.Size]byte {
+func hmac(key *[sha256.Size]byte, message []byte) [sha256.Size]byte {
 	var in [sha256.BlockSize + maxMessage]byte
-	copy(in[:], p.inner[:])
+	copy(in[:], innerPad[:])
+	subtle.XORBytes(in[:], in[:], key[:])
 	n := copy(in[sha256.BlockSize:], message)
 	sum := sha256.Sum256(in[:sha256.BlockSize+n])
 	var out [sha256.BlockSize + sha256.Size]byte
-	copy(out[:], p.outer[:])
+	copy(out[:], outerPad[:])
+	subtle.XORBytes(out[:], out[:], key[:])
 	copy(out[sha256.BlockSize:], sum[:])
 	return sha256.Sum256(out[:])
 }
