@@ -160,7 +160,7 @@ func (c *Code) parsePlain(text []byte) bool {
 func (c *Code) parseRolling(text []byte) bool {
 	var buf [maxPayload]byte
 	p, ok := c.cutPayload(text, &buf)
-	if !ok || len(p) <= rollingFrame || len(p) > rollingFrame+cache.MaxSubject || p[0] == 0 {
+	if !ok || len(p) <= rollingFrame || p[0] == 0 {
 		return false
 	}
 	c.Kind, c.KeyID, c.Step = Rolling, p[0], binary.BigEndian.Uint32(p[1:])

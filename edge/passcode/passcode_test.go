@@ -323,6 +323,41 @@ func TestKeyring(t *testing.T) {
 	}
 }
 
+// Who has a secret can put any id and issuer beside a MAC that fits them: only those of the key are taken.
+func TestASecretIsOfOneKey(t *testing.T) {
+	key := NewKey("demo-a", 3, codeKey)
+	subject := []byte("d1")
+	secret := key.Secret(subject)
+	for _, tc := range []struct {
+		issuer string
+		id     byte
+		kind   Kind
+		want   bool
+	}{{"demo-a", 3, Rolling, true}, {"demo-a", 4, Rolling, false}, {"demo-b", 3, Rolling, false}, {"demo-a", 3, Plain, false}} {
+		var c Code
+		if !Parse([]byte(secret.Mint(tc.issuer, tc.id, subject, 9)), &c) {
+			t.Fatal("not read")
+		}
+		c.Kind = tc.kind
+		if got := key.Verify(&c); got != tc.want {
+			t.Errorf("%+v: %v", tc, got)
+		}
+		ring := Keyring{Keys: []Key{key}}
+		if got := ring.Verify(&c); got != tc.want {
+			t.Errorf("keyring, %+v: %v", tc, got)
+		}
+	}
+	odd := named(Signed, SigningKeyID(signingPub)+1, "demo-a", subject)
+	odd.Signature = [64]byte(ed25519.Sign(signingKey, odd.signed(nil)))
+	if odd.VerifySignature(signingPub) {
+		t.Error("a signed code with the id of another key is taken")
+	}
+	odd.KeyID = SigningKeyID(nil)
+	if odd.VerifySignature(nil) {
+		t.Error("a signed code is taken without a key")
+	}
+}
+
 // The window's edges, second by second: a code is taken for 30 s and the window's on either side, so 90 s with a window of 1.
 func TestStanding(t *testing.T) {
 	const step = 1000
