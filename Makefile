@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 GOTESTSUM := go tool gotestsum $(GOTESTSUM_FLAGS)
-.PHONY: help build run test test-faults test-long lint deploy-check bench table wrk clean
+.PHONY: help build run test test-js test-faults test-long lint deploy-check bench table wrk clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: build ## build and start an origin and two edges with a demo population; da
 
 test: ## run every test but those of faults, with the race detector
 	$(GOTESTSUM) --format pkgname-and-test-fails --packages ./... -- -race -timeout 20m -skip '^TestFault'
+
+test-js: ## the JavaScript that makes codes, against the vectors that Go made; needs node
+	node --test edge/passcode/js/passcode.test.mjs
 
 test-faults: ## kills, cuts, frozen processes, full disks, flipped bits: real processes; Linux, as root
 	$(GOTESTSUM) --format standard-verbose --packages ./cmd/e2e -- -race -timeout 20m -run '^TestFault'
