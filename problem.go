@@ -18,6 +18,7 @@ const (
 	IssuerNotHeld     ProblemType = "issuer-not-held"     // this edge holds no table of that issuer
 	PlainForbidden    ProblemType = "plain-forbidden"     // the issuer does not let plain codes be answered
 	CodeExpired       ProblemType = "code-expired"        // the code was good, its time is over
+	NotYetValid       ProblemType = "not-yet-valid"       // the code is good, its time is to come
 	ClockAhead        ProblemType = "clock-ahead"         // the code is of a time to come: the clock of its phone is AheadS ahead
 	ForgedCode        ProblemType = "forged-code"         // the code is not one that its issuer's keys make
 	LockedOut         ProblemType = "locked-out"          // too many unknown or forged codes came from there; Retry-After says for how long
@@ -85,6 +86,7 @@ var problems = map[ProblemType]struct {
 	IssuerNotHeld:     {http.StatusNotFound, "This edge does not hold that issuer"},
 	PlainForbidden:    {http.StatusForbidden, "The issuer does not accept plain codes"},
 	CodeExpired:       {http.StatusGone, "The code has expired"},
+	NotYetValid:       {http.StatusGone, "The code is not valid yet"},
 	ClockAhead:        {http.StatusGone, "The code is of a time to come: the phone's clock is ahead"},
 	ForgedCode:        {http.StatusUnprocessableEntity, "The code is forged"},
 	LockedOut:         {http.StatusTooManyRequests, "Too many unknown or forged codes came from there"},

@@ -17,7 +17,7 @@ func (v *verdict) appendLine(b []byte, text bool) []byte {
 	case v.outcome.refused():
 		b = append(b, `{"error":"`...)
 		b = append(b, v.outcome.String()...)
-		b = append(b, `"}`...)
+		b = append(v.appendAhead(append(b, '"')), '}')
 	default:
 		b = v.appendJSON(b)
 	}
@@ -47,7 +47,25 @@ func (v *verdict) appendJSON(b []byte) []byte {
 	if v.vouch.stale(v.now) {
 		b = append(b, `,"stale":true`...)
 	}
+	if v.seen {
+		b = append(b, `,"seen_ms_ago":`...)
+		b = strconv.AppendInt(b, v.seenMS, 10)
+	}
 	return append(b, '}')
+}
+
+// appendAhead appends by how much the code's clock is ahead, as a further member, if that is what is wrong with it.
+func (v *verdict) appendAhead(b []byte) []byte {
+	if v.outcome != clockAhead {
+		return b
+	}
+	return strconv.AppendInt(append(b, `,"ahead_s":`...), v.code.Ahead(v.now.Unix()), 10)
+}
+
+// appendProblem appends what kept the code from a status, as a problem.
+func (v *verdict) appendProblem(b []byte) []byte {
+	body := problemBodies[v.outcome.problem()]
+	return append(v.appendAhead(append(b, body[:len(body)-1]...)), '}')
 }
 
 // problemBodies are the problems of scans, written once.
@@ -55,11 +73,18 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 	m := map[scanedge.ProblemType][]byte{}
 	for t, detail := range map[scanedge.ProblemType]string{
 		scanedge.MalformedCode: fmt.Sprintf("a plain code is issuer:subject, an issuer of 1 to %d of a-z, 0-9 and '-', a subject of 1 to %d "+
-			"bytes of UTF-8 without control characters, percent-encoded in a URL", cache.MaxIssuer, cache.MaxSubject),
-		scanedge.NoKey:             "send a scanner key that this edge knows as Authorization: Bearer …",
+			"bytes of UTF-8 without control characters, percent-encoded in a URL; others begin with SE1. or SS1., all in upper case",
+			cache.MaxIssuer, cache.MaxSubject),
+		scanedge.NoKey:             "send a scanner key that this edge knows as Authorization: Bearer …; without one, only a rolling code is answered",
 		scanedge.UnknownSubject:    "",
 		scanedge.IssuerNotHeld:     "",
 		scanedge.PlainForbidden:    "a code that is issuer:subject proves nothing of its bearer; this issuer wants codes that do",
+		scanedge.ForgedCode:        "no key that the issuer uses now makes this code; if many phones' codes are refused, their secrets may be of a key that was changed",
+		scanedge.CodeExpired:       "show a new one; if new ones are refused too, the clock of the phone that makes them is behind",
+		scanedge.ClockAhead:        "the clock of the phone that made it is ahead by ahead_s seconds or more: set it, and show a new code",
+		scanedge.NotYetValid:       "",
+		scanedge.Behind:            "this edge has not reached the offset of Scanedge-Min-Offset yet; scan again in a moment, or at another edge",
+		scanedge.BadMinOffset:      "Scanedge-Min-Offset is an offset, or offsets of issuers: demo-a=12, demo-b=7",
 		scanedge.NotReady:          "scan again in a moment, or at another edge",
 		scanedge.TooStale:          "this edge has not heard from the origin for longer than the issuer allows; scan at another edge",
 		scanedge.TooManyCodes:      fmt.Sprintf("at most %d lines in one request", maxCodes),

@@ -1,8 +1,10 @@
 // Package edge answers scans: a code in, a verdict out, from memory.
 //
 //   - edge.go: [Server], what an edge holds and whom it answers
-//   - scan.go: GET /v1/scan/{code}, the hot path: who asks, and for what code
+//   - scan.go: GET /v1/scan/{code}, the hot path
+//   - asker.go: who asks, and what he may
 //   - judge.go: a code in, a verdict out; outcome.go: what it can end in, and the counters of that
+//   - remember.go: what may be forgotten of codes: verified signatures, and which rolling codes were seen
 //   - batch.go: POST /v1/scan, many codes, a line each
 //   - answer.go: verdicts and problems as bytes
 //   - time.go: how long requests take in here
@@ -30,6 +32,8 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/cache/memo"
+	"github.com/scanedge/scanedge/edge/passcode"
 )
 
 // Lease is the age past which an edge no longer vouches for its table and marks its answers stale.
@@ -44,7 +48,9 @@ type Vouch struct {
 	Beat     time.Time     // when the beat was made that the table last agreed with; a monotonic reading, so that no clock can be set back
 	MaxStale time.Duration // the age past which nothing is answered; what is less than the lease means as soon as answers are stale
 	PlainOff bool          // plain codes are refused
-	Suspect  bool          // the table is known to be wrong or half made: its answers are stale whatever their age
+
+	Codes   *passcode.Keyring // what rolling and signed codes are checked with; nil: all are forged
+	Suspect bool              // the table is known to be wrong or half made: its answers are stale whatever their age
 }
 
 // Server is the edge. All its methods are safe for concurrent use; the zero Server is not ready, use New.
@@ -54,6 +60,10 @@ type Server struct {
 	caughtUp atomic.Bool // each table of those held had, at one time
 	keys     atomic.Pointer[func([]byte) bool]
 	set      *metrics.Set
+	now      func() time.Time // time.Now, but in tests
+
+	seen, signatures *memo.Memo // nil until Remember
+	skews            skews
 
 	scanTimes, batchTimes *clockwork
 
@@ -72,10 +82,14 @@ type held struct {
 
 // New returns a server that holds nothing and admits nobody yet. Its metrics go to set.
 func New(set *metrics.Set) *Server {
-	s := &Server{set: set, elsewhere: newCounts(set, ""), own: map[string]*counts{}, scanTimes: newClockwork(), batchTimes: newClockwork()}
+	s := &Server{
+		set: set, now: time.Now, skews: newSkews(set), elsewhere: newCounts(set, ""), own: map[string]*counts{},
+		scanTimes: newClockwork(), batchTimes: newClockwork(),
+	}
 	set.RegisterMetricsWriter(func(w io.Writer) {
 		s.scanTimes.write(w, "scanedge_scan_seconds")
 		s.batchTimes.write(w, "scanedge_batch_seconds")
+		s.writeMemos(w)
 	})
 	return s
 }

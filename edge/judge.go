@@ -7,11 +7,6 @@ import (
 	"github.com/scanedge/scanedge/edge/passcode"
 )
 
-// asker is who wants to know.
-type asker struct {
-	scanner bool // it brought a scanner key that is known
-}
-
 // verdict is a judged code.
 type verdict struct {
 	outcome outcome
@@ -19,26 +14,38 @@ type verdict struct {
 	held    *held     // nil if the code names no issuer that is held
 	vouch   *Vouch    // nil if no table was asked
 	now     time.Time // read after the table was
+
+	seen   bool  // a scanner showed this very code before
+	seenMS int64 // and so many milliseconds ago first
+
+	code passcode.Code
 }
 
 // judge gives the verdict on a code, and counts it. It allocates nothing.
-func (s *Server) judge(code []byte, by asker) (v verdict) {
-	if key, ask := s.open(code, by, &v); ask {
+//
+// Whether its issuer made the code is asked before its time and its subject are: nobody learns of either by a code of his own make. Both
+// the code's time and the answer's age are of one clock, read after the table was.
+func (s *Server) judge(text []byte, by asker) (v verdict) {
+	if key, ask := s.open(&v, text, by); ask {
 		v.found(v.vouch.Table.Lookup(key))
 	}
-	s.settle(&v, time.Now())
+	s.settle(&v, text, by, s.now())
 	return v
 }
 
-// open reads a code and checks all that can be checked without the table. It reports whether the table of v.vouch is to be asked for
-// key; if not, v has its outcome.
-func (s *Server) open(code []byte, by asker, v *verdict) (key cache.Key, ask bool) {
-	var c passcode.Code
-	if !passcode.Parse(code, &c) || c.Kind != passcode.Plain {
+// open reads a code into v, which must be zero but for its code, and checks all that can be checked without table and clock. It reports
+// whether the table of v.vouch is to be asked for key; if not, v has its outcome.
+func (s *Server) open(v *verdict, text []byte, by asker) (key cache.Key, ask bool) {
+	good := passcode.Parse(text, &v.code)
+	if !by.scanner && !(good && v.code.Kind == passcode.Rolling) {
+		v.outcome = noKey
+		return key, false
+	}
+	if !good {
 		v.outcome = malformedCode
 		return key, false
 	}
-	if v.held = s.holdings()[string(c.Issuer())]; v.held == nil {
+	if v.held = s.holdings()[string(v.code.Issuer())]; v.held == nil {
 		v.outcome = issuerNotHeld
 		return key, false
 	}
@@ -46,11 +53,13 @@ func (s *Server) open(code []byte, by asker, v *verdict) (key cache.Key, ask boo
 	switch {
 	case vouch == nil:
 		v.outcome = notReady
-	case vouch.PlainOff:
+	case v.code.Kind == passcode.Plain && vouch.PlainOff:
 		v.outcome = plainForbidden
+	case v.code.Kind != passcode.Plain && !s.verify(&v.code, text, vouch):
+		v.outcome = forgedCode
 	default:
 		v.vouch = vouch
-		return vouch.Seed.Key(c.Subject()), true
+		return vouch.Seed.Key(v.code.Subject()), true
 	}
 	return key, false
 }
@@ -65,17 +74,38 @@ func (v *verdict) found(r cache.Record, ok bool) {
 
 // settle ends a verdict at now, a clock that was read after the table was, and counts it. That a subject is not there is also a word
 // of the table's, and no better than its age.
-func (s *Server) settle(v *verdict, now time.Time) {
-	v.now = now
-	switch {
-	case v.vouch == nil:
-	case v.vouch.tooStale(now):
-		v.outcome = tooStale
-	case v.outcome == judged:
-		v.outcome = statusAt(v.record, now.Unix())
+func (s *Server) settle(v *verdict, text []byte, by asker, now time.Time) {
+	if v.now = now; v.vouch != nil {
+		unix := now.Unix()
+		if v.code.Kind == passcode.Rolling {
+			s.skews.count(v.code.Skew(unix))
+		}
+		switch standing := v.standing(unix); {
+		case standing != judged:
+			v.outcome = standing
+		case v.vouch.tooStale(now):
+			v.outcome = tooStale
+		case by.least != nil && v.vouch.Offset < by.leastOf(v.held.issuer):
+			v.outcome = behind
+		case v.outcome == judged:
+			v.outcome = statusAt(v.record, unix)
+			if v.code.Kind == passcode.Rolling && by.scanner {
+				s.mark(v, text)
+			}
+		}
 	}
 	s.count(v)
 }
+
+// standing is what is wrong with the time of a code that its issuer made, or judged.
+func (v *verdict) standing(unix int64) outcome {
+	if v.code.Kind == passcode.Plain {
+		return judged
+	}
+	return standings[v.vouch.Codes.Standing(&v.code, unix)]
+}
+
+var standings = [...]outcome{passcode.Current: judged, passcode.Expired: codeExpired, passcode.Ahead: clockAhead, passcode.Early: notYetValid}
 
 // count adds a verdict to the scans of its issuer, or of none that is held.
 func (s *Server) count(v *verdict) {

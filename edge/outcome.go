@@ -25,9 +25,14 @@ const (
 	noKey
 	tooStale
 	plainForbidden
+	forgedCode
+	codeExpired
+	clockAhead
+	notYetValid
+	behind
 	outcomes // how many there are
 
-	judged = green // the table has the subject; settle says what its record comes down to
+	judged = green // as long as nothing is wrong: settle says what the record comes down to
 )
 
 // words are the outcomes' names: in answers, and as a label of scanedge_scans_total.
@@ -35,6 +40,7 @@ var words = [outcomes]string{
 	"green", "yellow", "red", "void", cache.Lapsed,
 	string(scanedge.MalformedCode), string(scanedge.UnknownSubject), string(scanedge.IssuerNotHeld), string(scanedge.NotReady),
 	string(scanedge.NoKey), string(scanedge.TooStale), string(scanedge.PlainForbidden),
+	string(scanedge.ForgedCode), string(scanedge.CodeExpired), string(scanedge.ClockAhead), string(scanedge.NotYetValid), string(scanedge.Behind),
 }
 
 func (o outcome) String() string { return words[o] }

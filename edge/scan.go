@@ -16,11 +16,12 @@ const maxCode = passcode.MaxCode
 var (
 	scanPath   = []byte("/v1/scan")
 	scanPrefix = []byte("/v1/scan/")
+	accept     = []byte("Accept")
 )
 
 // Handle answers one request. It is the fasthttp handler of the scan listener.
 func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Header.SetBytesV("Cache-Control", noStore)
+	ctx.Response.Header.SetCanonical(cacheControl, noStore)
 	target := originForm(ctx.Request.Header.RequestURI())
 	path, _, _ := bytes.Cut(target, []byte{'?'})
 	if began := ctx.Time(); bytes.HasPrefix(path, scanPrefix) {
@@ -46,7 +47,8 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 	v := s.judge(code, by)
 	switch {
 	case v.outcome.refused():
-		fail(ctx, v.outcome.problem())
+		var out [512]byte
+		failWith(ctx, v.outcome.problem(), v.appendProblem(out[:0]))
 	case wantsText(ctx):
 		ctx.Response.Header.SetContentTypeBytes(typeText)
 		ctx.Response.AppendBodyString(v.outcome.String())
@@ -57,38 +59,10 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 	}
 }
 
-// admit says who asks. It answers a request that is of another method or that may not go on, and reports whether it may.
-func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) (by asker, ok bool) {
-	if string(ctx.Method()) != method {
-		ctx.Response.Header.Set("Allow", method)
-		fail(ctx, scanedge.MethodNotAllowed)
-		return by, false
-	}
-	by, why := s.asker(ctx)
-	if why != judged {
-		s.count(&verdict{outcome: why})
-		fail(ctx, why.problem())
-	}
-	return by, why == judged
-}
-
-// asker says who asks, and why he may not, or judged. An edge that has not heard from the origin yet knows no keys.
-func (s *Server) asker(ctx *fasthttp.RequestCtx) (by asker, why outcome) {
-	known := s.keys.Load()
-	if known == nil {
-		return by, notReady
-	}
-	key := ctx.Request.Header.Peek("Authorization")
-	if len(key) < len(bearer) || !bytes.EqualFold(key[:len(bearer)], bearer) || !(*known)(bytes.TrimSpace(key[len(bearer):])) {
-		return by, noKey
-	}
-	return asker{scanner: true}, judged
-}
-
 // wantsText reports whether the answer is to be the bare word: text is accepted and JSON is not named.
 func wantsText(ctx *fasthttp.RequestCtx) bool {
-	accept := ctx.Request.Header.Peek("Accept")
-	return bytes.Contains(accept, typeText) && !bytes.Contains(accept, []byte("json"))
+	types := ctx.Request.Header.PeekCanonical(accept)
+	return bytes.Contains(types, typeText) && !bytes.Contains(types, []byte("json"))
 }
 
 // originForm cuts scheme and host from a target in absolute form, as a client sends through a proxy (RFC 9112, 3.2.2).

@@ -11,8 +11,13 @@ import (
 )
 
 var (
-	noStore     = []byte("no-store")
-	bearer      = []byte("Bearer ")
+	noStore         = []byte("no-store")
+	wwwAuthenticate = []byte("WWW-Authenticate")
+	bearerScheme    = []byte("Bearer")
+	retryAfter      = []byte("Retry-After")
+	oneSecond       = []byte("1")
+	cacheControl    = []byte("Cache-Control")
+
 	typeText    = []byte("text/plain")
 	typeJSON    = []byte("application/json")
 	typeNDJSON  = []byte("application/x-ndjson")
@@ -35,16 +40,20 @@ func (s *Server) HTTP() *fasthttp.Server {
 }
 
 // fail answers with a problem.
-func fail(ctx *fasthttp.RequestCtx, t scanedge.ProblemType) {
-	ctx.Response.SetStatusCode(t.Status())
+func fail(ctx *fasthttp.RequestCtx, t scanedge.ProblemType) { failWith(ctx, t, problemBodies[t]) }
+
+// failWith answers with a problem that has a body of its own.
+func failWith(ctx *fasthttp.RequestCtx, t scanedge.ProblemType, body []byte) {
+	status := t.Status()
+	ctx.Response.SetStatusCode(status)
 	ctx.Response.Header.SetContentTypeBytes(typeProblem)
-	switch t {
-	case scanedge.NoKey:
-		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
-	case scanedge.NotReady, scanedge.TooStale:
-		ctx.Response.Header.Set("Retry-After", "1")
+	switch status {
+	case fasthttp.StatusUnauthorized:
+		ctx.Response.Header.SetCanonical(wwwAuthenticate, bearerScheme)
+	case fasthttp.StatusServiceUnavailable:
+		ctx.Response.Header.SetCanonical(retryAfter, oneSecond)
 	}
-	ctx.Response.AppendBody(problemBodies[t])
+	ctx.Response.AppendBody(body)
 }
 
 // unreadable answers what fasthttp could not read as a request. A connection on which none came in time is closed without an answer:
@@ -54,7 +63,7 @@ func unreadable(ctx *fasthttp.RequestCtx, err error) {
 		_ = ctx.Conn().Close()
 		return
 	}
-	ctx.Response.Header.SetBytesV("Cache-Control", noStore)
+	ctx.Response.Header.SetCanonical(cacheControl, noStore)
 	if errors.Is(err, fasthttp.ErrBodyTooLarge) {
 		fail(ctx, scanedge.TooLarge)
 		return

@@ -19,6 +19,7 @@ import (
 
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/edge"
+	"github.com/scanedge/scanedge/edge/passcode"
 	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/enrol"
 	"github.com/scanedge/scanedge/sync/issuer"
@@ -30,7 +31,7 @@ type edgeFlags struct {
 	listen, tls, admin, peer string
 
 	issuers                   []string
-	memory                    byteSize
+	memory, memo              byteSize
 	snapshotEvery, scrubEvery time.Duration
 }
 
@@ -74,6 +75,9 @@ SIGTERM finishes the scans under way and exits 0.`,
 	fl.StringSliceVar(&f.issuers, "issuers", nil, "the issuers to hold; one that the origin does not have is waited for (all if none is named)")
 	fl.Var(&f.memory, "memory-limit", "bytes that the tables may take together, such as 12GiB: beyond it a table is replaced in place, "+
 		"its answers stale meanwhile, instead of by a second one beside it; 0 for no limit")
+	f.memo = 64 << 20
+	fl.Var(&f.memo, "memo-size", "bytes for what may be forgotten of codes, which signatures are good and which rolling codes were seen, in "+
+		"steps of 64MiB, and up to as much again for their index; 0 remembers nothing")
 	fl.DurationVar(&f.snapshotEvery, "snapshot-every", 10*time.Minute, "how often tables are kept on disk for the next start")
 	fl.DurationVar(&f.scrubEvery, "scrub-every", 10*time.Minute, "in what time the memory of all tables is read again and checked")
 	cmd.AddCommand(newEdgeEnrolCmd(), newEdgeListCmd(), newEdgeRevokeCmd())
@@ -173,6 +177,8 @@ func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListener
 	origin := strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/")
 	set, fleet, keys := metrics.NewSet(), new(fellows), new(access.Uses)
 	server := edge.New(set)
+	server.Remember(int(f.memo))
+	var rings keyrings
 	server.Hold(f.issuers)
 	learned := func(c access.Control) {
 		fleet.learn(c.Edges)
@@ -183,7 +189,7 @@ func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListener
 		Origin: origin, Client: client(id.Client()), Sources: client(id.ToSources(fleet.know)), Issuers: f.issuers, Dir: f.dir,
 		MemoryLimit: int64(f.memory), SnapshotEvery: f.snapshotEvery, ScrubEvery: f.scrubEvery, PeerURL: urlOf(at.peers),
 		Version: version, Scans: server.Scans, Used: keys.News, Learned: learned,
-		Publish: func(pub issuer.Public, v replica.View) { server.Publish(pub.ID, vouch(pub, v)) },
+		Publish: func(pub issuer.Public, v replica.View) { server.Publish(pub.ID, vouch(pub, v, rings.of(pub))) },
 		Logger:  logger, Metrics: set,
 	})
 	set.NewGauge("scanedge_certificate_expires_seconds", func() float64 { return float64(id.Ends().Unix()) })
@@ -227,10 +233,10 @@ func urlOf(l net.Listener) string {
 }
 
 // vouch is what the server can say of an issuer when a replica published a view.
-func vouch(pub issuer.Public, v replica.View) edge.Vouch {
+func vouch(pub issuer.Public, v replica.View, codes *passcode.Keyring) edge.Vouch {
 	return edge.Vouch{
 		Seed: pub.Seed, Table: v.Table, Offset: v.Offset, Beat: v.Beat, Suspect: v.Suspect,
-		MaxStale: time.Duration(pub.MaxStaleSeconds) * time.Second, PlainOff: !pub.Plain,
+		MaxStale: time.Duration(pub.MaxStaleSeconds) * time.Second, PlainOff: !pub.Plain, Codes: codes,
 	}
 }
 

@@ -1,0 +1,107 @@
+package edge
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/cache"
+)
+
+var (
+	authorization = []byte("Authorization")
+	bearer        = []byte("Bearer ")
+	minOffset     = []byte("Scanedge-Min-Offset")
+)
+
+// asker is who wants to know, and what he said of the answer.
+type asker struct {
+	scanner bool   // he brought a scanner key that is known; without one he is a holder, who learns what his rolling code says, and no more
+	least   []byte // of Scanedge-Min-Offset, as it came; it was checked
+}
+
+// admit says who asks. It answers a request that is of another method or that may not go on, and reports whether it may.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) (by asker, ok bool) {
+	if string(ctx.Method()) != method {
+		ctx.Response.Header.Set("Allow", method)
+		fail(ctx, scanedge.MethodNotAllowed)
+		return by, false
+	}
+	by, why := s.asker(ctx)
+	if why != judged {
+		s.count(&verdict{outcome: why})
+		fail(ctx, why.problem())
+		return by, false
+	}
+	if by.least, ok = least(&ctx.Request.Header); !ok {
+		fail(ctx, scanedge.BadMinOffset)
+	}
+	return by, ok
+}
+
+// asker says who asks, and why he may not, or judged. An edge that has not heard from the origin yet knows no keys. Who brings a key
+// that is not known is no holder: a scanner is to learn that its key is good no more.
+func (s *Server) asker(ctx *fasthttp.RequestCtx) (by asker, why outcome) {
+	known := s.keys.Load()
+	if known == nil {
+		return by, notReady
+	}
+	key := ctx.Request.Header.PeekCanonical(authorization)
+	switch {
+	case key == nil && ctx.IsGet():
+		return by, judged
+	case len(key) < len(bearer) || !bytes.EqualFold(key[:len(bearer)], bearer) || !(*known)(bytes.TrimSpace(key[len(bearer):])):
+		return by, noKey
+	}
+	return asker{scanner: true}, judged
+}
+
+// least is the value of Scanedge-Min-Offset, nil if there is none, and whether it can be used.
+func least(h *fasthttp.RequestHeader) (value []byte, ok bool) {
+	value = h.PeekCanonical(minOffset)
+	if value == nil {
+		return nil, true
+	}
+	ok = len(h.PeekAll(string(minOffset))) == 1
+	for rest := value; ok && rest != nil; {
+		_, _, rest, ok = cutLeast(rest)
+	}
+	return value, ok
+}
+
+// leastOf is the offset that the issuer's table must have reached.
+func (by *asker) leastOf(issuer string) (offset uint64) {
+	for rest := by.least; rest != nil; {
+		var of []byte
+		var n uint64
+		if of, n, rest, _ = cutLeast(rest); len(of) == 0 || string(of) == issuer {
+			offset = max(offset, n)
+		}
+	}
+	return offset
+}
+
+// cutLeast cuts the first item off a list "demo-a=12, demo-b=7, 3": an offset of an issuer, or of each. rest is nil at the end.
+func cutLeast(list []byte) (issuer []byte, offset uint64, rest []byte, ok bool) {
+	item, rest, more := bytes.Cut(list, []byte{','})
+	if !more {
+		rest = nil
+	}
+	item = bytes.Trim(item, " \t")
+	issuer, digits, named := bytes.Cut(item, []byte{'='})
+	if !named {
+		issuer, digits = nil, item
+	} else if cache.CheckIssuer(issuer) != nil {
+		return nil, 0, nil, false
+	}
+	for _, c := range digits {
+		d := uint64(c - '0')
+		if d > 9 || offset > (math.MaxUint64-d)/10 {
+			return nil, 0, nil, false
+		}
+		offset = offset*10 + d
+	}
+	return issuer, offset, rest, len(digits) > 0
+}
