@@ -92,6 +92,8 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 		scanedge.UnsupportedCoding: "send the codes as they are",
 		scanedge.NotFound:          "GET /v1/scan/{code} or POST /v1/scan",
 		scanedge.MethodNotAllowed:  "GET /v1/scan/{code} or POST /v1/scan",
+		scanedge.TooFast:           "this key or address may scan no faster; scan again after Retry-After",
+		scanedge.LockedOut:         "scan again after Retry-After, codes that were issued",
 		scanedge.BadRequest:        "",
 	} {
 		m[t] = scanedge.NewProblem(t, detail).JSON()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/edge/limit"
 )
 
 var (
@@ -18,8 +19,9 @@ var (
 
 // asker is who wants to know, and what he said of the answer.
 type asker struct {
-	scanner bool   // he brought a scanner key that is known; without one he is a holder, who learns what his rolling code says, and no more
-	least   []byte // of Scanedge-Min-Offset, as it came; it was checked
+	scanner bool         // he brought a scanner key that is known; without one he is a holder, who learns what his rolling code says, and no more
+	least   []byte       // of Scanedge-Min-Offset, as it came; it was checked
+	limits  limit.Caller // the key's, or without one that of his address
 }
 
 // admit says who asks. It answers a request that is of another method or that may not go on, and reports whether it may.
@@ -31,8 +33,9 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) (by asker, ok bo
 	}
 	by, why := s.asker(ctx)
 	if why != judged {
-		s.count(&verdict{outcome: why})
-		fail(ctx, why.problem())
+		v := verdict{outcome: why}
+		s.settle(&v, nil, by, ctx.Time())
+		v.fail(ctx)
 		return by, false
 	}
 	if by.least, ok = least(&ctx.Request.Header); !ok {
@@ -49,13 +52,16 @@ func (s *Server) asker(ctx *fasthttp.RequestCtx) (by asker, why outcome) {
 		return by, notReady
 	}
 	key := ctx.Request.Header.PeekCanonical(authorization)
-	switch {
-	case key == nil && ctx.IsGet():
-		return by, judged
-	case len(key) < len(bearer) || !bytes.EqualFold(key[:len(bearer)], bearer) || !(*known)(bytes.TrimSpace(key[len(bearer):])):
-		return by, noKey
+	if len(key) >= len(bearer) && bytes.EqualFold(key[:len(bearer)], bearer) {
+		if by.limits, by.scanner = (*known)(bytes.TrimSpace(key[len(bearer):])); by.scanner {
+			return by, judged
+		}
 	}
-	return asker{scanner: true}, judged
+	by.limits = s.limits(ctx)
+	if key == nil && ctx.IsGet() {
+		return by, judged
+	}
+	return by, noKey
 }
 
 // least is the value of Scanedge-Min-Offset, nil if there is none, and whether it can be used.

@@ -28,6 +28,9 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, scanedge.TooManyCodes)
 		return
 	}
+	if !s.spend(ctx, by, max(1, bytes.Count(body, []byte{'\n'}))) {
+		return
+	}
 	text := wantsText(ctx)
 	if text {
 		ctx.Response.Header.SetContentTypeBytes(typeText)

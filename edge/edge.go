@@ -5,6 +5,7 @@
 //   - asker.go: who asks, and what he may
 //   - judge.go: a code in, a verdict out; outcome.go: what it can end in, and the counters of that
 //   - remember.go: what may be forgotten of codes: verified signatures, and which rolling codes were seen
+//   - limits.go: who is refused, and what becomes of who collects bad codes; forwarded.go: whose address it is
 //   - batch.go: POST /v1/scan, many codes, a line each
 //   - answer.go: verdicts and problems as bytes
 //   - time.go: how long requests take in here
@@ -33,6 +34,7 @@ import (
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/cache/memo"
+	"github.com/scanedge/scanedge/edge/limit"
 	"github.com/scanedge/scanedge/edge/passcode"
 )
 
@@ -58,7 +60,7 @@ type Server struct {
 	held atomic.Pointer[map[string]*held] // nil until Hold
 
 	caughtUp atomic.Bool // each table of those held had, at one time
-	keys     atomic.Pointer[func([]byte) bool]
+	keys     atomic.Pointer[func([]byte) (limit.Caller, bool)]
 	set      *metrics.Set
 	now      func() time.Time // time.Now, but in tests
 
@@ -66,6 +68,10 @@ type Server struct {
 	skews            skews
 
 	scanTimes, batchTimes *clockwork
+
+	guests  *Guests // nil: they are not limited
+	limited limited
+	born    time.Time // limits count time from here
 
 	elsewhere counts // of scans that name no issuer which is held
 
@@ -84,6 +90,7 @@ type held struct {
 func New(set *metrics.Set) *Server {
 	s := &Server{
 		set: set, now: time.Now, skews: newSkews(set), elsewhere: newCounts(set, ""), own: map[string]*counts{},
+		limited: newLimited(set), born: time.Now(),
 		scanTimes: newClockwork(), batchTimes: newClockwork(),
 	}
 	set.RegisterMetricsWriter(func(w io.Writer) {
@@ -154,8 +161,8 @@ func (s *Server) Publish(issuer string, v Vouch) {
 	s.caughtUp.Store(true)
 }
 
-// Admit sets who may scan: known is asked with the key of each request, which it must not keep.
-func (s *Server) Admit(known func(key []byte) bool) { s.keys.Store(&known) }
+// Admit sets who may scan: known is asked with the key of each request, which it must not keep, and says who that is to be limited as.
+func (s *Server) Admit(known func(key []byte) (limit.Caller, bool)) { s.keys.Store(&known) }
 
 // Unready says why this edge is not ready, or "" if it is: it holds issuers, each table has caught up, and none has become too stale
 // to be answered from. Once all have, an issuer that is added does not count until its table has: or a new issuer would take all edges

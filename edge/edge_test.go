@@ -21,6 +21,7 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/edge/limit"
 )
 
 func TestMain(m *testing.M) {
@@ -36,7 +37,7 @@ const testKey = "scan-key"
 func admitting(issuers ...string) *Server {
 	s := New(metrics.NewSet())
 	s.Hold(issuers)
-	s.Admit(func(key []byte) bool { return string(key) == testKey })
+	s.Admit(func(key []byte) (limit.Caller, bool) { return limit.Caller{}, string(key) == testKey })
 	return s
 }
 

@@ -18,6 +18,8 @@ type verdict struct {
 	seen   bool  // a scanner showed this very code before
 	seenMS int64 // and so many milliseconds ago first
 
+	wait time.Duration // until it is worth to ask again; 0: that depends on the outcome alone
+
 	code passcode.Code
 }
 
@@ -72,8 +74,8 @@ func (v *verdict) found(r cache.Record, ok bool) {
 	}
 }
 
-// settle ends a verdict at now, a clock that was read after the table was, and counts it. That a subject is not there is also a word
-// of the table's, and no better than its age.
+// settle ends a verdict at now, a clock that was read after the table was, charges who asked with it, and counts it. That a subject is
+// not there is also a word of the table's, and no better than its age.
 func (s *Server) settle(v *verdict, text []byte, by asker, now time.Time) {
 	if v.now = now; v.vouch != nil {
 		unix := now.Unix()
@@ -94,6 +96,7 @@ func (s *Server) settle(v *verdict, text []byte, by asker, now time.Time) {
 			}
 		}
 	}
+	s.charge(v, by)
 	s.count(v)
 }
 

@@ -30,6 +30,8 @@ const (
 	clockAhead
 	notYetValid
 	behind
+	tooFast
+	lockedOut
 	outcomes // how many there are
 
 	judged = green // as long as nothing is wrong: settle says what the record comes down to
@@ -41,6 +43,7 @@ var words = [outcomes]string{
 	string(scanedge.MalformedCode), string(scanedge.UnknownSubject), string(scanedge.IssuerNotHeld), string(scanedge.NotReady),
 	string(scanedge.NoKey), string(scanedge.TooStale), string(scanedge.PlainForbidden),
 	string(scanedge.ForgedCode), string(scanedge.CodeExpired), string(scanedge.ClockAhead), string(scanedge.NotYetValid), string(scanedge.Behind),
+	string(scanedge.TooFast), string(scanedge.LockedOut),
 }
 
 func (o outcome) String() string { return words[o] }

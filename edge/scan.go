@@ -39,7 +39,7 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 // as they are.
 func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 	by, ok := s.admit(ctx, fasthttp.MethodGet)
-	if !ok {
+	if !ok || !s.spend(ctx, by, 1) {
 		return
 	}
 	var buf [maxCode]byte
@@ -47,8 +47,7 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 	v := s.judge(code, by)
 	switch {
 	case v.outcome.refused():
-		var out [512]byte
-		failWith(ctx, v.outcome.problem(), v.appendProblem(out[:0]))
+		v.fail(ctx)
 	case wantsText(ctx):
 		ctx.Response.Header.SetContentTypeBytes(typeText)
 		ctx.Response.AppendBodyString(v.outcome.String())

@@ -19,6 +19,7 @@ import (
 
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/edge"
+	"github.com/scanedge/scanedge/edge/limit"
 	"github.com/scanedge/scanedge/edge/passcode"
 	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/enrol"
@@ -250,5 +251,5 @@ func learn(server *edge.Server, chosen []string, c access.Control, keys *access.
 		}
 		server.Hold(ids)
 	}
-	server.Admit(keys.Admit)
+	server.Admit(func(key []byte) (limit.Caller, bool) { return limit.Caller{}, keys.Admit(key) })
 }

@@ -41,6 +41,9 @@ func (c Caller) Under(r *Rules) Caller {
 // Limited reports whether there is anything that he may not do.
 func (c Caller) Limited() bool { return c.rules != nil }
 
+// Guarded reports whether bad codes are counted.
+func (c Caller) Guarded() bool { return c.rules != nil && c.rules.bad != 0 }
+
 // Take takes n scans, 1 to 10,000, from what he may do at now, all or none: then it says why, and how long he has to wait, more
 // than 0.
 func (c Caller) Take(n int, now int64) (Why, time.Duration) {
@@ -48,16 +51,28 @@ func (c Caller) Take(n int, now int64) (Why, time.Duration) {
 	if r == nil {
 		return No, 0
 	}
-	every, room, why := r.every, r.room, TooFast
 	if r.bad != 0 {
 		debt, until := r.standing(c.words.guard.Load(), now)
 		if until > now {
 			return LockedOut, time.Duration(until - now)
 		}
 		if debt >= r.slow {
-			every, room, why = r.slowEvery, r.slowEvery, Slowed
+			return c.take(n, now, r.slowEvery, r.slowEvery, Slowed)
 		}
 	}
+	return c.take(n, now, r.every, r.room, TooFast)
+}
+
+// Spend takes n scans as Take does, of one who proved himself to be another than who collected bad codes in this name: the guard is not
+// asked.
+func (c Caller) Spend(n int, now int64) (Why, time.Duration) {
+	if c.rules == nil {
+		return No, 0
+	}
+	return c.take(n, now, c.rules.every, c.rules.room, TooFast)
+}
+
+func (c Caller) take(n int, now, every, room int64, why Why) (Why, time.Duration) {
 	if every == 0 {
 		return No, 0
 	}
@@ -103,7 +118,7 @@ func (c Caller) Bad(n int, now int64) (Why, time.Duration) {
 
 // Locked is how long he is locked out from now on, 0 if he is not.
 func (c Caller) Locked(now int64) time.Duration {
-	if c.words == nil {
+	if !c.Guarded() {
 		return 0
 	}
 	return time.Duration(max(0, c.words.lockedUntil()-now))

@@ -31,7 +31,7 @@ func (m *model) take(n int, now int64) (Why, float64) {
 	if m.locked() {
 		return LockedOut, float64(m.until-now) / float64(second)
 	}
-	if g.Forgiven > 0 && m.debt*g.Forgiven >= float64(g.SlowAfter)-1e-6 {
+	if g.Forgiven > 0 && m.debt*g.Forgiven >= float64(g.SlowAfter)-0.5-1e-6 {
 		rate, burst, why = g.SlowTo, 1, Slowed
 		if m.l.Rate != 0 {
 			rate = min(rate, m.l.Rate)
@@ -57,9 +57,9 @@ func (m *model) bad(n int, now int64) Why {
 		return LockedOut
 	}
 	m.debt += float64(n) / g.Forgiven
-	switch codes := m.debt*g.Forgiven + 1e-6; {
+	switch codes := m.debt*g.Forgiven + 0.5 + 1e-6; {
 	case codes >= float64(g.LockAfter):
-		m.until, m.debt = now+int64(g.LockFor), (float64(g.SlowAfter)/g.Forgiven)+g.LockFor.Seconds()
+		m.until, m.debt = now+int64(g.LockFor), ((float64(g.SlowAfter)-0.5)/g.Forgiven)+g.LockFor.Seconds()
 		return LockedOut
 	case codes >= float64(g.SlowAfter):
 		return Slowed

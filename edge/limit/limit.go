@@ -134,7 +134,8 @@ func New(l Limits) *Rules {
 	}
 	if g := l.Guard; g != (Guard{}) {
 		r.bad, r.slowEvery = cost(g.Forgiven), max(cost(g.SlowTo), r.every)
-		r.slow, r.lock, r.lockFor = r.bad*int64(g.SlowAfter), r.bad*int64(g.LockAfter), int64(g.LockFor)
+		half := r.bad / 2 // so that it is after so many, also when a little was forgiven in between
+		r.slow, r.lock, r.lockFor = r.bad*int64(g.SlowAfter)-half, r.bad*int64(g.LockAfter)-half, int64(g.LockFor)
 	}
 	return r
 }
