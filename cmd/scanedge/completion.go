@@ -22,7 +22,7 @@ type names func(ctx context.Context, operator *scanedge.Operator) ([]cobra.Compl
 // argumentNames are the first arguments that an origin knows, by verb. Those with files as another argument complete these
 // by the shell.
 var argumentNames = map[string]names{
-	"approve": heldIDs, "edge revoke": edgeNames, "held": issuerIDs, "issuer set": issuerIDs, "issuer show": issuerIDs,
+	"approve": heldIDs, "code secret": issuerIDs, "edge revoke": edgeNames, "held": issuerIDs, "issuer set": issuerIDs, "issuer show": issuerIDs,
 	"push": issuerIDs, "rollback": issuerIDs, "subject": issuerIDs, "token revoke": tokenIDs, "token rotate": tokenIDs,
 }
 

@@ -96,7 +96,7 @@ Every flag may be given as SCANEDGE_<FLAG> in the environment (--admin-listen as
 		return usageError("%w; see %s --help", err, cmd.CommandPath())
 	})
 	root.AddCommand(newVersionCmd(), newPushCmd(), newScanCmd(), newBenchCmd(), newTableCmd(), newBatchCmd(), newUpCmd(), newOriginCmd(), newEdgeCmd())
-	root.AddCommand(newTokenCmd(), newIssuerCmd(), newStatusCmd())
+	root.AddCommand(newTokenCmd(), newIssuerCmd(), newCodeCmd(), newStatusCmd())
 	root.AddCommand(newHeldCmd(), newApproveCmd(), newRollbackCmd(), newSubjectCmd())
 	root.AddCommand(newBackupCmd(), newRestoreCmd())
 	addCompletion(root)

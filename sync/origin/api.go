@@ -44,6 +44,8 @@ func (o *Origin) forOperatorsOn(mux *http.ServeMux) {
 	mux.HandleFunc("/v1/issuers", o.forOperators(only("GET, HEAD", o.serveIssuers)))
 	mux.HandleFunc("/v1/issuers/{issuer}", o.forOperators(o.serveIssuer))
 	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}", o.forOperators(only("GET, HEAD", o.serveSubject)))
+	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}/secret", o.forOperators(only("GET", o.serveSecret)))
+	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}/codes", o.forOperators(only("POST", o.serveSign)))
 	mux.HandleFunc("/v1/issuers/{issuer}/rollback", o.forOperators(only("POST", o.serveRollback)))
 	mux.HandleFunc("/v1/status", o.forOperators(only("GET, HEAD", o.serveStatus)))
 	mux.HandleFunc("/v1/backup", o.forOperators(only("GET, HEAD", o.serveBackup)))

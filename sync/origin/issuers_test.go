@@ -171,7 +171,7 @@ func until(t *testing.T, what string, is func() bool) {
 func waitsFor(t *testing.T, o *Origin, why string) {
 	t.Helper()
 	until(t, "it waits: "+why, func() bool { err := o.waits("gz"); return err != nil && strings.Contains(err.Error(), why) })
-	for _, path := range []string{"", "/held", "/held/x", "/offsets/1", "/records", "/subjects/x"} {
+	for _, path := range []string{"", "/held", "/held/x", "/offsets/1", "/records", "/subjects/x", "/subjects/x/secret"} {
 		refused(t, call(o.API(), "GET", "/v1/issuers/gz"+path, o.tokens.Admin, ""), scanedge.SecretMissing, why, "mount or mend")
 	}
 	refused(t, post(o, "gz", strings.NewReader("subject,status\nx,red\n")), scanedge.SecretMissing, why)

@@ -19,14 +19,9 @@ const searches = 2
 
 // serveSubject answers GET /v1/issuers/{issuer}/subjects/{subject}: the record, and while the log holds it, who pushed it.
 func (o *Origin) serveSubject(rw http.ResponseWriter, req *http.Request) {
-	w, problem := o.issuer(req)
+	w, subject, problem := o.subjectOf(req)
 	if problem != nil {
 		problem.Write(rw)
-		return
-	}
-	subject := req.PathValue("subject")
-	if err := cache.CheckSubject([]byte(subject)); err != nil {
-		scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("subject %q: %v", subject, err)).Write(rw)
 		return
 	}
 	select {
@@ -42,6 +37,19 @@ func (o *Origin) serveSubject(rw http.ResponseWriter, req *http.Request) {
 		return
 	}
 	writeJSON(rw, state)
+}
+
+// subjectOf returns the writer and the subject that a request names.
+func (o *Origin) subjectOf(req *http.Request) (*writer, string, *scanedge.Problem) {
+	w, problem := o.issuer(req)
+	if problem != nil {
+		return nil, "", problem
+	}
+	subject := req.PathValue("subject")
+	if err := cache.CheckSubject([]byte(subject)); err != nil {
+		return nil, "", scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("subject %q: %v", subject, err))
+	}
+	return w, subject, nil
 }
 
 func (w *writer) subject(ctx context.Context, subject string) (scanedge.SubjectState, *scanedge.Problem) {

@@ -1,0 +1,80 @@
+package origin
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/edge/passcode"
+)
+
+// serveSecret answers GET /v1/issuers/{issuer}/subjects/{subject}/secret: what a phone makes the subject's rolling codes with. The journal
+// says who asked, and no subject. The subject need not be in the table: an issuer enrols a phone before the first push about its holder,
+// or after it.
+func (o *Origin) serveSecret(rw http.ResponseWriter, req *http.Request) {
+	w, subject, problem := o.subjectOf(req)
+	if problem != nil {
+		problem.Write(rw)
+		return
+	}
+	s := w.subjectSecret(subject, time.Now())
+	o.cfg.Logger.Info("a subject's secret was given out", "issuer", s.Issuer, "key_id", s.KeyID, o.operator(req).by())
+	writeJSON(rw, s)
+}
+
+func (w *writer) subjectSecret(subject string, now time.Time) scanedge.SubjectSecret {
+	newest := w.secret.CodeKeys()[0] // begin sees to it that there is one
+	key := passcode.NewKey(w.secret.ID, newest.ID, newest.Key)
+	secret := key.Secret([]byte(subject))
+	return scanedge.SubjectSecret{
+		Issuer: w.secret.ID, Subject: subject, KeyID: int(newest.ID), Secret: hex.EncodeToString(secret[:]),
+		Step: passcode.Step(now.Unix()), StepSeconds: passcode.StepSeconds, ServerTime: now.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+	}
+}
+
+// serveSign answers POST /v1/issuers/{issuer}/subjects/{subject}/codes: a code for paper, which the issuer's key signs. Nothing is kept of it,
+// so it can't be taken back: what its subject is worth is the table's to say.
+func (o *Origin) serveSign(rw http.ResponseWriter, req *http.Request) {
+	const expected = `a code is asked for as {"from":"2026-11-26T08:00:00Z","until":"2026-12-26T08:00:00Z"}, the first now if it is left out`
+	w, subject, problem := o.subjectOf(req)
+	var order scanedge.CodeOrder
+	if problem == nil {
+		problem = readJSON(rw, req, maxOrder, expected, &order)
+	}
+	if problem != nil {
+		problem.Write(rw)
+		return
+	}
+	now := time.Now()
+	if order.From.IsZero() {
+		order.From = now
+	}
+	if err := checkCodeOrder(order, now); err != nil {
+		unexpected(expected, err).Write(rw)
+		return
+	}
+	from, until := order.From.Unix(), order.Until.Unix()
+	code := passcode.Sign(w.secret.Key, w.secret.ID, []byte(subject), uint32(from), uint32(until))
+	signed := scanedge.SignedCode{Code: code, From: time.Unix(from, 0).UTC(), Until: time.Unix(until, 0).UTC()}
+	o.cfg.Logger.Info("a code was signed", "issuer", w.secret.ID, "from", signed.From, "until", signed.Until, o.operator(req).by())
+	writeJSON(rw, signed)
+}
+
+// checkCodeOrder reports what no code can say, and what no edge would ever take.
+func checkCodeOrder(c scanedge.CodeOrder, now time.Time) error {
+	switch from, until := c.From.Unix(), c.Until.Unix(); {
+	case c.Until.IsZero():
+		return errors.New("until is missing")
+	case from < 0 || until > math.MaxUint32:
+		return errors.New("a code's time lies between 1970 and 2106")
+	case until <= from:
+		return fmt.Errorf("until is %s, which is not after from, %s", c.Until.Format(time.RFC3339), c.From.Format(time.RFC3339))
+	case until <= now.Unix():
+		return fmt.Errorf("until is %s, which has passed", c.Until.Format(time.RFC3339))
+	}
+	return nil
+}
