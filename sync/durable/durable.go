@@ -6,6 +6,7 @@
 //
 //   - durable.go: [WriteFile] and [WriteJSON], for what is in memory; [Rename], [SyncFolder]
 //   - file.go: [File], for what is written bit by bit
+//   - lock.go: [Lock], for what is one process's alone
 package durable
 
 import (

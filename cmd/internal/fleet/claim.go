@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/scanedge/scanedge/sync/durable"
 )
 
 // orphanWait is how long a start waits for the processes of a fleet that was killed. They got SIGTERM when it died.
@@ -28,7 +29,7 @@ func claimDir(ctx context.Context, dir string, note func(string, ...any)) (*clai
 	}
 	c := new(claim)
 	var err error
-	if c.fleet, err = lockFile(filepath.Join(dir, "up.lock")); errors.Is(err, errLocked) {
+	if c.fleet, err = durable.Lock(filepath.Join(dir, "up.lock")); errors.Is(err, durable.ErrLocked) {
 		return nil, fmt.Errorf("a fleet is already up in %s; stop it first, or choose another folder", dir)
 	} else if err != nil {
 		return nil, fmt.Errorf("the fleet's folder cannot be used (%w); choose one where you may write", err)
@@ -50,7 +51,7 @@ func (c *claim) awaitOrphans(ctx context.Context, dir string, note func(string, 
 	path := filepath.Join(dir, "children.lock")
 	for told := false; ; told = true {
 		var err error
-		if c.children, err = lockFile(path); !errors.Is(err, errLocked) {
+		if c.children, err = durable.Lock(path); !errors.Is(err, durable.ErrLocked) {
 			return err
 		}
 		if !told {
@@ -69,24 +70,6 @@ func (c *claim) release() {
 			f.Close()
 		}
 	}
-}
-
-var errLocked = errors.New("locked by another process")
-
-// lockFile opens path and locks it, or returns errLocked. Closing the file unlocks it.
-func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errLocked
-		}
-		return nil, &os.PathError{Op: "flock", Path: path, Err: err}
-	}
-	return f, nil
 }
 
 // sleep waits for d and says whether ctx is still alive.
