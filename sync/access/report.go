@@ -1,6 +1,10 @@
 package access
 
-import "github.com/scanedge/scanedge"
+import (
+	"slices"
+
+	"github.com/scanedge/scanedge"
+)
 
 // Report is what an edge tells its origin, as a line of a stream: all of it at once, whenever a table shows more, and each second. The
 // last line is the truth.
@@ -10,10 +14,17 @@ type Report struct {
 	Scans          uint64   `json:"scans"`           // since its start
 	ScansPerSecond float64  `json:"scans_per_second"`
 
+	Incarnation string   `json:"incarnation,omitempty"` // names the process among those of its edge; "": one of an earlier release
+	Since       int64    `json:"since,omitempty"`       // Unix microseconds from which on it is the one in charge of the edge
+	Beside      []string `json:"beside,omitempty"`      // other processes of the edge that answer scans too, or may at any moment
+
 	Issuers []scanedge.EdgeIssuerStatus `json:"issuers"`
 	Offers  *Offers                     `json:"offers,omitempty"` // nil: none
 	Used    map[string]int64            `json:"used,omitempty"`   // Unix seconds by token id: scanner keys that were used after an earlier line said
 }
+
+// Names reports whether the report names a process as one that answers scans beside its own.
+func (r *Report) Names(incarnation string) bool { return slices.Contains(r.Beside, incarnation) }
 
 // Offers is what an edge has for other edges.
 type Offers struct {

@@ -29,13 +29,6 @@ type fleet struct {
 	waiters int                                        // how many there are
 }
 
-// reported is an edge and what it said last.
-type reported struct {
-	since time.Time // when it could have begun to report
-	at    time.Time // of the report; zero: none yet
-	last  access.Report
-}
-
 func newFleet(set *metrics.Set) *fleet {
 	return &fleet{began: time.Now(), metrics: set, edges: map[string]*reported{}, waiting: map[string]map[string]map[*waiter]struct{}{}}
 }
@@ -77,9 +70,9 @@ func (f *fleet) put(edge string, r access.Report, still func() bool) bool {
 		return false
 	}
 	e := f.entry(edge)
-	e.at, e.last = time.Now(), r
+	e.take(r, time.Now())
 	for issuer, waiters := range f.waiting[edge] {
-		if len(r.Holds) > 0 && !slices.Contains(r.Holds, issuer) {
+		if holds := e.last.Holds; len(holds) > 0 && !slices.Contains(holds, issuer) {
 			f.release(edge, issuer, waiters, func(*waiter) bool { return true })
 			continue
 		}
@@ -127,28 +120,6 @@ func (f *fleet) sources(issuer, id string, now time.Time) []string {
 
 // peerFor is how long an edge is a source that has fallen silent: the origin may have been, too.
 const peerFor = 30 * time.Second
-
-// of is what the edge said of an issuer, nil if nothing.
-func (r *reported) of(issuer string) *scanedge.EdgeIssuerStatus {
-	i := slices.IndexFunc(r.last.Issuers, func(s scanedge.EdgeIssuerStatus) bool { return s.Issuer == issuer })
-	if i < 0 {
-		return nil
-	}
-	return &r.last.Issuers[i]
-}
-
-// holds reports whether the edge, which is e, holds an issuer, or will.
-func (r *reported) holds(e enrol.Edge, issuer string) bool {
-	return e.May(issuer) && (len(r.last.Holds) == 0 || slices.Contains(r.last.Holds, issuer))
-}
-
-// silentFor is how long nothing was heard.
-func (r *reported) silentFor(now time.Time) time.Duration {
-	if r.at.IsZero() {
-		return now.Sub(r.since)
-	}
-	return now.Sub(r.at)
-}
 
 // stateOf is the state of an edge.
 func (f *fleet) stateOf(e enrol.Edge, now time.Time) (string, reported) {

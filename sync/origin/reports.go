@@ -94,7 +94,7 @@ func (o *Origin) reportOf(e enrol.Edge, line []byte, from string) (r access.Repo
 	for i := range r.Issuers {
 		r.Issuers[i].Why = short(r.Issuers[i].Why)
 	}
-	r.Version = short(r.Version)
+	r.Version, r.Incarnation = short(r.Version), short(r.Incarnation)
 	if r.Offers != nil {
 		if r.Offers.URL, err = peerURL(r.Offers.URL, from); err != nil {
 			return r, fmt.Errorf(`an edge offers its snapshots with {"url":"https://HOST:PORT","snapshots":{"ISSUER":"ID"}}: %w`, err)

@@ -62,7 +62,8 @@ func (o *Origin) edgeStatus(e enrol.Edge, writers []*writer, now time.Time) (s s
 	}
 	age := now.Sub(r.at).Milliseconds()
 	s.ReportedAgeMS = &age
-	for _, t := range r.last.Issuers {
+	for _, said := range r.last.Issuers {
+		t := *r.of(said.Issuer)
 		if t.Ready {
 			t.AgeMS += age
 			t.ScrubAgeMS += age

@@ -35,6 +35,9 @@ type Config struct {
 	Scans   func() uint64                                          // scans since the start, for the origin; nil: nobody counts
 	Used    func(sent map[string]int64, most int) map[string]int64 // see [access.Uses.News]; nil: none
 
+	Incarnation string // names this process among those of its edge; a random one if it is empty
+	Silent      bool   // the origin is told nothing before [Keeper.Beside]
+
 	Learned func(access.Control)      // called with what the origin says first and whenever it says something new
 	Publish func(issuer.Public, View) // called when an issuer's table is at a new offset, agreed with a beat or became suspect
 	Logger  *slog.Logger
@@ -54,6 +57,8 @@ type Keeper struct {
 	memory *memory
 	peers  *snapshot.Server
 	news   chan struct{} // of one place: there is something that the origin is to be told at once
+	voice  *voice
+	folder folder
 
 	mu       sync.Mutex // guards replicas, which Run alone changes
 	replicas map[string]*Replica
@@ -71,6 +76,7 @@ func New(cfg Config) *Keeper {
 		memory:    &memory{limit: cfg.MemoryLimit, users: map[*Replica]struct{}{}},
 		peers:     snapshot.NewServer(transfers),
 		news:      make(chan struct{}, 1),
+		voice:     newVoice(cfg.Incarnation, cfg.Silent),
 		replicas:  map[string]*Replica{},
 		following: map[string]following{},
 	}
@@ -126,6 +132,11 @@ func (k *Keeper) replica(ctx context.Context, pub issuer.Public) (*Replica, erro
 		old.disown("the issuer has other keys now")
 		old.close()
 	}
+	_, done, err := k.folder.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	r, err := newReplica(pub, k)
 	if err != nil {
 		return nil, err

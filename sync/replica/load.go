@@ -84,6 +84,11 @@ func (r *Replica) fromDisk(ctx context.Context) *track {
 
 // fromOffer fetches the snapshot that the origin offers. If it has none, the log holds everything.
 func (r *Replica) fromOffer(ctx context.Context) (*track, error) {
+	ctx, done, err := r.folder.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	r.say("fetching a snapshot")
 	ask := func(ctx context.Context) (snapshot.Offer, error) { return r.origin.offer(ctx, r.pub.ID) }
 	f, err := r.store.Fetch(ctx, ask, r.floor, r.cfg.Sources, r.logger)

@@ -43,6 +43,13 @@ func (r *Replica) believed() *track {
 }
 
 func (r *Replica) keepOnce(ctx context.Context) {
+	r.keeping.Lock()
+	defer r.keeping.Unlock()
+	ctx, done, err := r.folder.use(ctx)
+	if err != nil {
+		return
+	}
+	defer done()
 	k := r.believed()
 	if k == nil || !k.table.Exact() {
 		return

@@ -7,6 +7,7 @@
 //   - decide.go: what follows an error, likewise
 //   - load.go: where a table comes from; memory.go: whether there is room for a second one
 //   - own.go: tables kept for the next start; scrub.go: their memory read again; aside.go: records that can't be applied
+//   - yield.go: the data folder left to another process; voice.go: who of an edge's processes this one is
 //   - report.go: what is known of a replica, for people; tell.go: the origin is told so, and which snapshots this edge offers to others
 //
 // Data flows one way: log -> check -> apply -> compare with a beat -> publish. Each batch must follow the one before by its
@@ -68,6 +69,7 @@ type Replica struct {
 	memory *memory
 	peers  *snapshot.Server
 	news   chan<- struct{} // see Keeper
+	folder *folder         // likewise
 	logger *slog.Logger
 
 	end   context.CancelFunc
@@ -78,6 +80,8 @@ type Replica struct {
 	floor  uint64
 	strict bool
 	pauses map[*backoffRange]*backoff
+
+	keeping sync.Mutex // held while the table is kept on disk
 
 	mu      sync.Mutex    // guards what follows, and who publishes
 	policy  issuer.Public // as the origin told it last
@@ -104,7 +108,7 @@ func newReplica(pub issuer.Public, k *Keeper) (*Replica, error) {
 		return nil, err
 	}
 	r := &Replica{
-		pub: pub, policy: pub, cfg: &k.cfg, store: store, origin: k.origin, memory: k.memory, peers: k.peers, news: k.news,
+		pub: pub, policy: pub, cfg: &k.cfg, store: store, origin: k.origin, memory: k.memory, peers: k.peers, news: k.news, folder: &k.folder,
 		logger: k.cfg.Logger.With("issuer", pub.ID), pauses: map[*backoffRange]*backoff{},
 		applied: k.cfg.Metrics.GetOrCreateCounter(fmt.Sprintf("scanedge_deltas_applied_total{issuer=%q}", pub.ID)),
 		delay:   k.cfg.Metrics.GetOrCreatePrometheusHistogramExt(fmt.Sprintf("scanedge_visible_after_seconds{issuer=%q}", pub.ID), visibleBounds),
@@ -353,6 +357,11 @@ func (r *Replica) forget(k *track, s step) {
 }
 
 func (r *Replica) drop(what string, drop func() error) {
+	_, done, err := r.folder.use(context.Background())
+	if err != nil {
+		return // the other process finds out by itself
+	}
+	defer done()
 	if err := drop(); err != nil {
 		r.logger.Error("can't drop a table that is of no use; it is tried again at the next start", "what", what, "err", err)
 	}

@@ -27,9 +27,14 @@ func (k *Keeper) Peers() http.Handler { return k.peers }
 
 // tell keeps the origin told how this edge is, until ctx ends.
 func (k *Keeper) tell(ctx context.Context) {
+	select {
+	case <-k.voice.speak:
+	case <-ctx.Done():
+		return
+	}
 	t := &telling{k: k}
 	for pause, said := new(backoff), false; ctx.Err() == nil; {
-		err := k.origin.report(ctx, t, func() { pause.reset(); said = false })
+		err := k.origin.report(ctx, t, func() { pause.reset(); said = false; k.voice.heard() })
 		if ctx.Err() != nil {
 			return
 		}
@@ -146,6 +151,7 @@ func (t *telling) run(ctx context.Context, out io.Writer, taken <-chan struct{},
 func (t *telling) report(full bool) access.Report {
 	cfg := &t.k.cfg
 	r := access.Report{Version: cfg.Version, Holds: cfg.Issuers, Issuers: t.k.status(time.Now())}
+	t.k.voice.in(&r)
 	if offered := t.k.peers.Offered(); cfg.PeerURL != "" && len(offered) > 0 {
 		r.Offers = &access.Offers{URL: cfg.PeerURL, Snapshots: offered}
 	}
