@@ -60,6 +60,7 @@ type Server struct {
 	held atomic.Pointer[map[string]*held] // nil until Hold
 
 	caughtUp atomic.Bool // each table of those held had, at one time
+	draining atomic.Bool // see Drain
 	keys     atomic.Pointer[func([]byte) (limit.Caller, bool)]
 	set      *metrics.Set
 	now      func() time.Time // time.Now, but in tests
@@ -164,11 +165,19 @@ func (s *Server) Publish(issuer string, v Vouch) {
 // Admit sets who may scan: known is asked with the key of each request, which it must not keep, and says who that is to be limited as.
 func (s *Server) Admit(known func(key []byte) (limit.Caller, bool)) { s.keys.Store(&known) }
 
-// Unready says why this edge is not ready, or "" if it is: it holds issuers, each table has caught up, and none has become too stale
+// Drain makes each answer the last one on its connection, which says so (`Connection: close`), until it is called with false. The
+// listeners are the caller's to close. A connection on which nothing is asked stays as it is: who closed it could lose a request that is
+// on its way.
+func (s *Server) Drain(on bool) { s.draining.Store(on) }
+
+// Unready says why this edge is not ready, or "" if it is: it does not drain, holds issuers, each table has caught up, and none has become too stale
 // to be answered from. Once all have, an issuer that is added does not count until its table has: or a new issuer would take all edges
 // out of a load balancer at once.
 func (s *Server) Unready() string {
 	all := s.holdings()
+	if s.draining.Load() {
+		return "stopping: scans under way are finished, new ones are for other edges"
+	}
 	if len(all) == 0 {
 		return "waiting for the origin to say what to hold"
 	}

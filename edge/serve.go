@@ -27,7 +27,7 @@ var (
 // HTTP returns a server whose Serve answers scans on a listener until its Shutdown.
 func (s *Server) HTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:               s.Handle,
+		Handler:               s.answer,
 		ErrorHandler:          unreadable,
 		NoDefaultServerHeader: true,
 		MaxRequestBodySize:    maxBody,
@@ -36,6 +36,14 @@ func (s *Server) HTTP() *fasthttp.Server {
 		IdleTimeout:           2 * time.Minute,
 		CloseOnShutdown:       true,
 		Logger:                silent{},
+	}
+}
+
+// answer is Handle for a connection, which it closes in good order when the edge drains.
+func (s *Server) answer(ctx *fasthttp.RequestCtx) {
+	s.Handle(ctx)
+	if s.draining.Load() {
+		ctx.SetConnectionClose()
 	}
 }
 

@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/gofrs/flock"
-
 	"github.com/scanedge/scanedge/sync/durable"
 )
 
@@ -27,9 +25,11 @@ const lockWithin = 5 * time.Second
 //	scanedge.json   version and role of the folder
 //	lock            held (flock) by the process that uses it
 //	listening.json  where that process listens; removed when it ends well
+//	handover.sock   where an edge's process is asked to hand over; likewise
 type dataDir struct {
 	path string
-	lock *flock.Flock
+	lock *os.File
+	lent bool // what says where to find a process is another's
 }
 
 type dirMark struct {
@@ -42,19 +42,33 @@ func openDataDir(ctx context.Context, path, role string) (*dataDir, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("open data folder: %w; give a --dir that can be written", err)
 	}
-	d := &dataDir{path, flock.New(filepath.Join(path, "lock"))}
-	ctx, cancel := context.WithTimeout(ctx, lockWithin)
-	defer cancel()
-	if _, err := d.lock.TryLockContext(ctx, 50*time.Millisecond); errors.Is(err, context.DeadlineExceeded) {
+	lock, err := lockFolder(ctx, path)
+	if errors.Is(err, durable.ErrLocked) {
 		return nil, fmt.Errorf("open data folder %q: another process uses it; stop that one, or give another --dir", path)
 	} else if err != nil {
 		return nil, fmt.Errorf("open data folder %q: %w; give a --dir that can be written", path, err)
 	}
+	d := &dataDir{path: path, lock: lock}
 	if err := d.mark(role); err != nil {
-		d.lock.Close()
+		_ = d.lock.Close()
 		return nil, fmt.Errorf("open data folder %q: %w", path, err)
 	}
 	return d, nil
+}
+
+// lockFolder waits a while for the last process in the folder to end.
+func lockFolder(ctx context.Context, path string) (*os.File, error) {
+	for deadline := time.Now().Add(lockWithin); ; {
+		lock, err := durable.Lock(filepath.Join(path, "lock"))
+		if !errors.Is(err, durable.ErrLocked) || time.Now().After(deadline) {
+			return lock, err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // mark checks whose folder it is, or makes it the role's.
@@ -103,6 +117,9 @@ func (d *dataDir) announce(v any) error {
 }
 
 func (d *dataDir) close() {
-	_ = os.Remove(d.file("listening.json"))
+	if !d.lent {
+		_ = os.Remove(d.file("listening.json"))
+		_ = os.Remove(handoverPath(d.path))
+	}
 	_ = d.lock.Close()
 }

@@ -1,20 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"crypto/tls"
+	"crypto/rand"
 	"errors"
 	"io/fs"
-	"log/slog"
-	"net"
-	"net/http"
-	"os"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/VictoriaMetrics/metrics"
 	"github.com/spf13/cobra"
 
 	"github.com/scanedge/scanedge/cache"
@@ -34,6 +26,10 @@ type edgeFlags struct {
 	issuers                   []string
 	memory, memo              byteSize
 	snapshotEvery, scrubEvery time.Duration
+
+	takeOver    bool
+	drain       time.Duration
+	incarnation string // no flag: names this process
 }
 
 func newEdgeCmd() *cobra.Command {
@@ -53,15 +49,22 @@ waits, says so, and answers scans with 503 not-ready; once ready it serves on th
 
 GET /v1/report on --admin-listen says of each issuer how far its table can be believed, and why not further.
 
-SIGTERM finishes the scans under way and exits 0.`,
+SIGTERM finishes the scans under way and exits 0: new connections are refused, each answer says that it is the last on its connection
+(Connection: close), and after --drain those on which nothing was asked are closed. /readyz is 503 meanwhile.
+
+With --take-over it takes the place of the process that runs in DIR without a scan lost, as for another release: it begins with the tables that
+that one keeps for it, catches up, takes over its listeners when it is ready, and the other finishes what it has and exits. Until then
+there are two tables in memory. SIGUSR2 makes an edge start such a process by itself.`,
 		Example: `  scanedge edge --join join-…
   scanedge edge --dir /var/lib/scanedge --listen :7001 --tls-listen :7443
+  scanedge edge --dir /var/lib/scanedge --listen :7001 --tls-listen :7443 --take-over
   scanedge edge --origin https://origin.example:7020`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkEdge(f); err != nil {
 				return err
 			}
+			f.incarnation = rand.Text()
 			return runEdge(cmd.Context(), f)
 		},
 	}
@@ -81,6 +84,9 @@ SIGTERM finishes the scans under way and exits 0.`,
 		"steps of 64MiB, and up to as much again for their index; 0 remembers nothing")
 	fl.DurationVar(&f.snapshotEvery, "snapshot-every", 10*time.Minute, "how often tables are kept on disk for the next start")
 	fl.DurationVar(&f.scrubEvery, "scrub-every", 10*time.Minute, "in what time the memory of all tables is read again and checked")
+	fl.BoolVar(&f.takeOver, "take-over", false, "take over from the process that runs in DIR, without a scan lost; without one, start as usual")
+	fl.DurationVar(&f.drain, "drain", drainWithin, "how long a process that ends waits for connections that are kept: each is closed with its next answer, "+
+		"then all")
 	cmd.AddCommand(newEdgeEnrolCmd(), newEdgeListCmd(), newEdgeRevokeCmd())
 	return cmd
 }
@@ -95,6 +101,11 @@ type edgeListening struct {
 	Peer    string `json:"peer,omitempty"`
 }
 
+// urls are those of its doors, by name.
+func (l *edgeListening) urls() map[string]string {
+	return map[string]string{scanDoor: l.Scan, secureDoor: l.ScanTLS, adminDoor: l.Admin, peerDoor: l.Peer}
+}
+
 // checkEdge reports what is wrong with the settings of an edge.
 func checkEdge(f edgeFlags) error {
 	if f.origin != "" {
@@ -104,6 +115,9 @@ func checkEdge(f edgeFlags) error {
 	}
 	if err := checkEnrolled(f); err != nil {
 		return err
+	}
+	if f.drain < 0 {
+		return usageError("--drain is %v; it must be 0s or more", f.drain)
 	}
 	for _, id := range f.issuers {
 		if err := cache.CheckIssuer([]byte(id)); err != nil {
@@ -120,7 +134,8 @@ func checkEdge(f edgeFlags) error {
 
 func runEdge(ctx context.Context, f edgeFlags) error {
 	collectEarly()
-	dir, err := openDataDir(ctx, f.dir, "edge")
+	logger := newLogger()
+	dir, before, err := edgeDir(ctx, f, logger)
 	if err != nil {
 		return err
 	}
@@ -129,108 +144,20 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	at, err := listenAsEdge(f)
-	if err != nil {
+	at := doors{}
+	defer at.end()
+	if err := at.listen(f, before); err != nil {
 		return err
 	}
-	defer at.close()
-	logger := newLogger()
 	dir.warnExposed(logger, "identity/key.pem")
+	if before != nil {
+		f.join = "" // it is who it is
+	}
 	id, err := identify(ctx, known, f, logger) // only now, so that a port that is taken costs no token
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	return serveAsEdge(ctx, f, dir, at, id, logger.With("edge", id.Name()))
-}
-
-// edgeListeners are where an edge listens.
-type edgeListeners struct{ scans, secure, admin, peers net.Listener }
-
-func listenAsEdge(f edgeFlags) (at edgeListeners, err error) {
-	for _, l := range []struct {
-		to                  *net.Listener
-		addr, purpose, flag string
-	}{
-		{&at.scans, f.listen, "scans", "--listen"}, {&at.secure, f.tls, "scans over TLS", "--tls-listen"},
-		{&at.admin, f.admin, "operators", "--admin-listen"}, {&at.peers, f.peer, "other edges", "--peer-listen"},
-	} {
-		if l.addr == "" {
-			continue // only peers need not be served
-		}
-		if *l.to, err = listen(l.addr, l.purpose, l.flag); err != nil {
-			at.close()
-			return at, err
-		}
-	}
-	return at, nil
-}
-
-func (at edgeListeners) close() {
-	for _, l := range []net.Listener{at.scans, at.secure, at.admin, at.peers} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
-}
-
-// serveAsEdge holds the tables and answers scans until ctx ends.
-func serveAsEdge(ctx context.Context, f edgeFlags, dir *dataDir, at edgeListeners, id *enrol.Identity, logger *slog.Logger) error {
-	origin := strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/")
-	set, fleet, keys := metrics.NewSet(), new(fellows), new(access.Uses)
-	server := edge.New(set)
-	server.Remember(int(f.memo))
-	var rings keyrings
-	server.Hold(f.issuers)
-	learned := func(c access.Control) {
-		fleet.learn(c.Edges)
-		keys.Learn(c)
-		learn(server, f.issuers, c, keys)
-	}
-	keeper := replica.New(replica.Config{
-		Origin: origin, Client: client(id.Client()), Sources: client(id.ToSources(fleet.know)), Issuers: f.issuers, Dir: f.dir,
-		MemoryLimit: int64(f.memory), SnapshotEvery: f.snapshotEvery, ScrubEvery: f.scrubEvery, PeerURL: urlOf(at.peers),
-		Version: version, Scans: server.Scans, Used: keys.News, Learned: learned,
-		Publish: func(pub issuer.Public, v replica.View) { server.Publish(pub.ID, vouch(pub, v, rings.of(pub))) },
-		Logger:  logger, Metrics: set,
-	})
-	set.NewGauge("scanedge_certificate_expires_seconds", func() float64 { return float64(id.Ends().Unix()) })
-	if at.peers != nil {
-		secure := func(s *http.Server) { s.TLSConfig = id.ForPeers(fleet.know) }
-		defer serveTLS(at.peers, forFellows(fleet.know, keeper.Peers()), secure, logger).stop()
-	}
-	admin := serve(at.admin, adminHandler(set, func() string { return cmp.Or(keeper.Refused(), server.Unready()) }, edgeReport(id.Name(), keeper)), logger)
-	defer admin.stop()
-	front := server.HTTP()
-	served := make(chan error, 2)
-	go func() { served <- front.Serve(at.scans) }()
-	go func() { served <- front.Serve(tls.NewListener(at.secure, id.Server())) }()
-	says := edgeListening{
-		os.Getpid(), id.Name(), "http://" + at.scans.Addr().String(), "https://" + at.secure.Addr().String(), admin.url, urlOf(at.peers),
-	}
-	if err := dir.announce(says); err != nil {
-		return err
-	}
-	logger.Info("edge is up", "version", version, "scan", says.Scan, "scan_tls", says.ScanTLS, "admin", says.Admin, "origin", origin)
-
-	var renewing sync.WaitGroup
-	renewing.Go(func() { id.Keep(ctx, origin, logger) })
-	keeper.Run(ctx)
-	renewing.Wait()
-	logger.Info("stopping")
-	drain, cancel := context.WithTimeout(context.Background(), drainWithin)
-	defer cancel()
-	if err := front.ShutdownWithContext(drain); err != nil {
-		logger.Warn("scans under way were cut off", "err", err, "within", drainWithin.Round(time.Second))
-		return nil
-	}
-	return errors.Join(<-served, <-served)
-}
-
-func urlOf(l net.Listener) string {
-	if l == nil {
-		return ""
-	}
-	return "https://" + l.Addr().String()
+	return newEdgeProcess(f, dir, at, before, id, logger.With("edge", id.Name())).run(ctx)
 }
 
 // vouch is what the server can say of an issuer when a replica published a view.

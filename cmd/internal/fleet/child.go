@@ -88,7 +88,7 @@ func newEdge(f *Fleet, i int) *child {
 		{"--tls-listen", freePort, func(l listening) string { return l.ScanTLS }},
 		{"--admin-listen", freePort, func(l listening) string { return l.Admin }},
 		{"--peer-listen", freePort, func(l listening) string { return l.Peer }},
-	}, "edge", "--origin", f.Up().OriginTLS)
+	}, "edge", "--origin", f.Up().OriginTLS, "--drain", "1s") // a fleet that is stopped has nobody who could be sent elsewhere
 	c.adopt = func(l listening) {
 		f.update(func(up *Up) {
 			up.Edges[i] = Edge{Name: name, Scan: l.Scan, ScanTLS: l.ScanTLS, Admin: l.Admin, PID: l.PID}
@@ -128,7 +128,8 @@ func (c *child) awaitListening(ctx context.Context) error {
 // awaitEnd returns when the process has ended for good; one that was never launched has.
 func (c *child) awaitEnd() { <-c.ended }
 
-// live is one life of the process. It returns why it ended, or nil when ctx ended it.
+// live is one life of the process, or of those that took over from it one after the other (scanedge edge --take-over). It returns why that
+// ended, or nil when ctx ended it.
 func (c *child) live(ctx context.Context, f *Fleet) error {
 	cmd, from, err := c.start(f)
 	if err != nil {
@@ -141,16 +142,26 @@ func (c *child) live(ctx context.Context, f *Fleet) error {
 	}()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	for {
+	for pid := 0; ; {
 		select {
 		case <-dead:
+			if l, ok := c.successor(cmd.Process.Pid); ok {
+				if l.PID != pid {
+					c.listens(l, f)
+				}
+				return c.follow(ctx, l.PID, f)
+			}
 			return c.obituary(cmd, from)
 		case <-ctx.Done():
+			if pid != 0 && pid != cmd.Process.Pid {
+				c.endSuccessor(pid, f)
+			}
 			c.end(cmd, dead, f)
 			return nil
 		case <-poll.C:
-			if l, ok := c.listening(cmd.Process.Pid); ok {
-				poll.Stop()
+			if l, ok := c.listening(); ok && l.PID != pid {
+				pid = l.PID
+				poll.Reset(lookEvery)
 				c.listens(l, f)
 			}
 		}
@@ -193,13 +204,10 @@ func childEnv(env []string) []string {
 	return kept
 }
 
-// listening reads where the process of that pid listens, if it has said so.
-func (c *child) listening(pid int) (l listening, ok bool) {
+// listening reads where the process listens, if it has said so. What one before it said was removed.
+func (c *child) listening() (l listening, ok bool) {
 	b, err := os.ReadFile(filepath.Join(c.dir, "listening.json"))
-	if err != nil || json.Unmarshal(b, &l) != nil {
-		return l, false
-	}
-	return l, l.PID == pid
+	return l, err == nil && json.Unmarshal(b, &l) == nil
 }
 
 // listens takes note of where the process listens and binds its next lives to it.

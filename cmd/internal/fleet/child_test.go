@@ -2,7 +2,6 @@ package fleet
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -79,17 +78,5 @@ func TestChildrenDoNotTakeTheFleetsSettings(t *testing.T) {
 	got := childEnv([]string{"PATH=/bin", "SCANEDGE_CONFIG=up.yaml", "HOME=/", "SCANEDGE_EDGES=3"})
 	if want := []string{"PATH=/bin", "HOME=/"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
-	}
-}
-
-// A process is heard only in its own words: what another pid wrote is of an earlier life.
-func TestListeningIsOfTheProcessThatWroteIt(t *testing.T) {
-	c := &child{dir: t.TempDir()}
-	must(t, os.WriteFile(filepath.Join(c.dir, "listening.json"), []byte(`{"pid":7,"api":"http://127.0.0.1:1"}`), 0o600))
-	if l, ok := c.listening(7); !ok || l.API != "http://127.0.0.1:1" {
-		t.Errorf("its own words: %+v, %v", l, ok)
-	}
-	if l, ok := c.listening(8); ok {
-		t.Errorf("another's words: %+v", l)
 	}
 }

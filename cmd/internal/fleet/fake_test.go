@@ -74,6 +74,7 @@ func fakeChild(role string, args []string) {
 	secure := flags.String("tls-listen", "", "")
 	peer := flags.String("peer-listen", "127.0.0.1:0", "")
 	issuers := flags.String("issuers", "", "")
+	flags.String("drain", "", "")
 	check(flags.Parse(args))
 	f.name = filepath.Base(f.dir)
 	log.Printf("fake %s starts, issuers %q", f.name, *issuers)

@@ -6,6 +6,7 @@
 //	fleet.go      Start and Stop
 //	claim.go      one fleet a folder, also after the last one was killed
 //	child.go      one process: its flags, its life from start to exit
+//	successor.go  one that has taken over from it
 //	childlog.go   its log, and its last words
 //	supervise.go  one life after another, with backoff
 //	spawn.go      starting processes such that none outlives the fleet
@@ -19,7 +20,8 @@
 //     for the pid, and the pid is rewritten.
 //   - up.json exists only between ready and stop, is replaced whole, and never names a fleet of another start.
 //   - No process outlives the fleet: Stop waits for each; if the fleet's own process is killed, the kernel stops them
-//     (Linux), and the next Start in that folder waits until the last one is gone.
+//     (Linux), and the next Start in that folder waits until the last one is gone. One that took over from a child is no child: Stop
+//     ends it, the kernel does not.
 //   - demo.json never claims a subject that the origin has not acknowledged, nor hides one that may exist.
 package fleet
 

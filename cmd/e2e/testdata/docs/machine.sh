@@ -112,8 +112,9 @@ serve() {
   begun $! "$dir/listening.json" || { tail -5 log; return 1; }
 }
 
-# systemctl enable --now UNIT: checks the unit and starts its ExecStart with its EnvironmentFile.
+# systemctl enable --now UNIT: checks the unit and starts its ExecStart with its EnvironmentFile. reload UNIT: what its ExecReload says.
 systemctl() {
+  if [ "$1" = reload ]; then reloaded "$PWD/etc/systemd/system/$2.service" "$2/listening.json"; return; fi
   local unit=$PWD/etc/systemd/system/$3.service name=${3#scanedge-} exec
   sed -i "s#/var/lib/#$PWD/#; s#/etc/scanedge/#$PWD/etc/scanedge/#; s#/usr/bin/scanedge#$BIN#" "$unit"
   systemd-analyze verify --man=no "$unit"
@@ -122,6 +123,17 @@ systemctl() {
   ( unset SCANEDGE_ORIGIN SCANEDGE_TOKEN; set -a; . "etc/scanedge/$name.env"; exec $exec >>log 2>&1 ) &
   begun $! "scanedge-$name/listening.json" || { tail -5 log; return 1; }
   if [ "$name" = origin ]; then tokens scanedge-origin/tokens.json; filled; fi
+}
+
+# reloaded UNIT FILE: reloads, and waits until another process says that it listens.
+reloaded() {
+  local before; before=$(jq .pid "$2")
+  MAINPID=$before bash -c "$(sed -n 's/^ExecReload=//p' "$1")"
+  for _ in $(seq 300); do
+    if [ "$(jq .pid "$2")" != "$before" ]; then return; fi
+    sleep 0.1
+  done
+  return 1
 }
 
 # shows OUTPUT COMMAND: COMMAND prints OUTPUT, but for digits; soon, for edges follow.
