@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// What ScanMany puts in one request: well below what an edge takes, and small enough for an answer within milliseconds.
+// What ScanMany puts in one request: as much as an edge takes.
 const (
 	maxCodes     = 10_000
 	maxCodeBytes = 1 << 20

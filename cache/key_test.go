@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -26,9 +27,30 @@ func TestCheckSubject(t *testing.T) {
 		"\xff":                  false,
 		"\uFFFD":                true,
 	} {
-		if err := CheckSubject([]byte(id)); (err == nil) != good {
+		if err := CheckSubject([]byte(id)); (err == nil) != good || IsSubject([]byte(id)) != good {
 			t.Errorf("%q: %v", id, err)
 		}
+	}
+}
+
+// Eight bytes at once are judged as one by one, whichever of them is odd and whatever stands before it.
+func TestEachByteOfASubject(t *testing.T) {
+	for n := 1; n <= 17; n++ {
+		for i := range n {
+			for c := range 0x80 {
+				for _, around := range []byte{' ', '~'} {
+					id := bytes.Repeat([]byte{around}, n)
+					id[i] = byte(c)
+					if want := c >= 0x20 && c != 0x7f; IsSubject(id) != want {
+						t.Fatalf("%q: %v", id, !want)
+					}
+				}
+			}
+		}
+	}
+	bad := []byte("12345678\x1f")
+	if n := testing.AllocsPerRun(100, func() { IsSubject(bad); IsIssuer(bad) }); n > 0 {
+		t.Errorf("%v allocations for what is no id", n)
 	}
 }
 
@@ -37,8 +59,8 @@ func FuzzCheckSubject(f *testing.F) {
 	f.Add([]byte("粤\x80"))
 	f.Fuzz(func(t *testing.T, id []byte) {
 		want := len(id) >= 1 && len(id) <= 64 && utf8.Valid(id) && !strings.ContainsFunc(string(id), unicode.IsControl)
-		if got := CheckSubject(id) == nil; got != want {
-			t.Errorf("%q: %v, want %v", id, got, want)
+		if got := CheckSubject(id) == nil; got != want || IsSubject(id) != want {
+			t.Errorf("%q: %v and %v, want %v", id, got, IsSubject(id), want)
 		}
 	})
 }
@@ -47,7 +69,7 @@ func TestCheckIssuer(t *testing.T) {
 	for id, good := range map[string]bool{
 		"": false, "a": true, "demo-a": true, "0123456789abcdef": true, "0123456789abcdefg": false, "A": false, "a_b": false, "a:b": false,
 	} {
-		if err := CheckIssuer([]byte(id)); (err == nil) != good {
+		if err := CheckIssuer([]byte(id)); (err == nil) != good || IsIssuer([]byte(id)) != good {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

@@ -150,13 +150,13 @@ func (t *Table) LookupMany(keys []Key, recs []Record) {
 
 func (t *Table) lookupRun(keys []Key, recs []Record) {
 	for _, k := range keys[:min(len(keys), ahead)] {
-		t.touch(k)
+		t.Touch(k)
 	}
 	var rest [run]uint8
 	n := 0
 	for i, k := range keys {
 		if i+ahead < len(keys) {
-			t.touch(keys[i+ahead])
+			t.Touch(keys[i+ahead])
 		}
 		var sure bool
 		if recs[i], sure = t.lookupFirst(k); !sure {
@@ -188,8 +188,9 @@ func (t *Table) lookupFirst(k Key) (r Record, sure bool) {
 	return Removed, false
 }
 
-// touch has the line of k's first bucket loaded.
-func (t *Table) touch(k Key) {
+// Touch begins to load the memory that a Lookup of k will read first, and waits for nothing. Who has other work to do before looking up,
+// such as to make the next keys, then finds it near. It allocates nothing; for any number of goroutines at once.
+func (t *Table) Touch(k Key) {
 	if a := t.arrays[shardOf(k)].Load(); a != nil {
 		prefetch(unsafe.Pointer(&a.buckets[a.first(addressOf(k))]))
 	}
@@ -230,7 +231,7 @@ func (t *Table) putAhead(deltas []Delta) {
 // buckets; the second ones of new entries whose first is full; and if both are full, the buckets that a search for room begins with.
 func (t *Table) touchAhead(deltas []Delta) {
 	for i := range deltas {
-		t.touch(deltas[i].Key)
+		t.Touch(deltas[i].Key)
 	}
 	var rest [ahead]uint8
 	n := 0

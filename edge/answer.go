@@ -10,7 +10,8 @@ import (
 )
 
 // appendLine appends the verdict as a line of a batch's answer: the word, a scanedge.Verdict, or the word of what kept the code from one.
-func (v *verdict) appendLine(b []byte, text bool) []byte {
+// Tail is what the line before ended in.
+func (v *verdict) appendLine(b []byte, text bool, t *tail) []byte {
 	switch {
 	case text:
 		b = append(b, v.outcome.String()...)
@@ -19,13 +20,32 @@ func (v *verdict) appendLine(b []byte, text bool) []byte {
 		b = append(b, v.outcome.String()...)
 		b = append(v.appendAhead(append(b, '"')), '}')
 	default:
-		b = v.appendJSON(b)
+		b = v.appendRecord(b)
+		b = v.appendSeen(append(b, t.of(v)...))
 	}
 	return append(b, '\n')
 }
 
+// tail keeps the end of a verdict, the part which all those of one vouch at one moment share. The zero tail is of none.
+type tail struct {
+	vouch *Vouch
+	text  []byte
+}
+
+func (t *tail) of(v *verdict) []byte {
+	if t.vouch != v.vouch {
+		t.vouch, t.text = v.vouch, v.vouch.appendTail(t.text[:0], v.now)
+	}
+	return t.text
+}
+
 // appendJSON appends a verdict that has a status as a scanedge.Verdict. Issuers and words need no escaping.
 func (v *verdict) appendJSON(b []byte) []byte {
+	return v.appendSeen(v.vouch.appendTail(v.appendRecord(b), v.now))
+}
+
+// appendRecord appends what is of the code's own.
+func (v *verdict) appendRecord(b []byte) []byte {
 	b = append(b, `{"issuer":"`...)
 	b = append(b, v.held.issuer...)
 	b = append(b, `","status":"`...)
@@ -40,13 +60,23 @@ func (v *verdict) appendJSON(b []byte) []byte {
 		b = append(b, `,"reason":`...)
 		b = strconv.AppendUint(b, uint64(r), 10)
 	}
+	return b
+}
+
+// appendTail appends what is of the table as a whole, at now.
+func (v *Vouch) appendTail(b []byte, now time.Time) []byte {
 	b = append(b, `,"offset":`...)
-	b = strconv.AppendUint(b, v.vouch.Offset, 10)
+	b = strconv.AppendUint(b, v.Offset, 10)
 	b = append(b, `,"age_ms":`...)
-	b = strconv.AppendInt(b, v.vouch.ageMS(v.now), 10)
-	if v.vouch.stale(v.now) {
+	b = strconv.AppendInt(b, v.ageMS(now), 10)
+	if v.stale(now) {
 		b = append(b, `,"stale":true`...)
 	}
+	return b
+}
+
+// appendSeen appends what is of the code's own showing, and ends the verdict.
+func (v *verdict) appendSeen(b []byte) []byte {
 	if v.seen {
 		b = append(b, `,"seen_ms_ago":`...)
 		b = strconv.AppendInt(b, v.seenMS, 10)
@@ -87,6 +117,7 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 		scanedge.BadMinOffset:      "Scanedge-Min-Offset is an offset, or offsets of issuers: demo-a=12, demo-b=7",
 		scanedge.NotReady:          "scan again in a moment, or at another edge",
 		scanedge.TooStale:          "this edge has not heard from the origin for longer than the issuer allows; scan at another edge",
+		scanedge.Overloaded:        "scan again in a moment, or at another edge",
 		scanedge.TooManyCodes:      fmt.Sprintf("at most %d lines in one request", maxCodes),
 		scanedge.TooLarge:          fmt.Sprintf("at most %d bytes in one request", maxBody),
 		scanedge.UnsupportedCoding: "send the codes as they are",

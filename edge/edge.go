@@ -6,7 +6,7 @@
 //   - judge.go: a code in, a verdict out; outcome.go: what it can end in, and the counters of that
 //   - remember.go: what may be forgotten of codes: verified signatures, and which rolling codes were seen
 //   - limits.go: who is refused, and what becomes of who collects bad codes; forwarded.go: whose address it is
-//   - batch.go: POST /v1/scan, many codes, a line each
+//   - batch.go: POST /v1/scan, many codes, a line each; ndjson.go: lines that are JSON
 //   - answer.go: verdicts and problems as bytes
 //   - time.go: how long requests take in here
 //   - serve.go: the fasthttp server around them
@@ -69,6 +69,7 @@ type Server struct {
 	skews            skews
 
 	scanTimes, batchTimes *clockwork
+	batches               batches
 
 	guests  *Guests // nil: they are not limited
 	limited limited
@@ -83,6 +84,7 @@ type Server struct {
 // held is one issuer at this edge.
 type held struct {
 	issuer string
+	prefix string // of the issuer's plain codes
 	counts *counts
 	vouch  atomic.Pointer[Vouch] // nil until the table has caught up
 }
@@ -133,7 +135,7 @@ func (s *Server) Hold(issuers []string) {
 	for _, id := range issuers {
 		h := before[id]
 		if h == nil {
-			h = &held{issuer: id, counts: s.countsOf(id)}
+			h = &held{issuer: id, prefix: id + ":", counts: s.countsOf(id)}
 			s.gauges(h)
 		}
 		now[id] = h

@@ -202,55 +202,6 @@ func TestBearerIsNotCaseSensitive(t *testing.T) {
 	}
 }
 
-func TestBatch(t *testing.T) {
-	conn := dial(t, serving(t))
-	body := "demo-a:g\r\nnocolon\n\ndemo-a:%67\ndemo-a:none\ndemo-c:g\ndemo-b:g\ndemo-a:old\ndemo-a:a b"
-	words := []string{"green", "malformed-code", "malformed-code", "unknown-subject", "unknown-subject", "issuer-not-held", "not-ready", "lapsed", "green"}
-	for _, end := range []string{"", "\n"} {
-		res, out := ask(t, conn, "POST /v1/scan", body+end, auth, "Accept: text/plain")
-		if out != strings.Join(words, "\n")+"\n" || res.Header.Get("Content-Type") != "text/plain" {
-			t.Errorf("as text: %q", out)
-		}
-		res, out = ask(t, conn, "POST /v1/scan", body+end, auth)
-		lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-		if res.StatusCode != 200 || len(lines) != len(words) || res.Header.Get("Content-Type") != "application/x-ndjson" {
-			t.Fatalf("%s %q", res.Status, out)
-		}
-		for i, line := range lines {
-			var a struct{ Status, Error string }
-			if err := json.Unmarshal([]byte(line), &a); err != nil || a.Status+a.Error != words[i] {
-				t.Errorf("line %d: %s, want %s", i+1, line, words[i])
-			}
-		}
-	}
-	if res, out := ask(t, conn, "POST /v1/scan", "", auth, "Content-Length: 0"); res.StatusCode != 200 || out != "" {
-		t.Errorf("no codes: %s %q", res.Status, out)
-	}
-}
-
-func TestBatchLimits(t *testing.T) {
-	s := serving(t)
-	for body, want := range map[string]string{
-		strings.Repeat("\n", maxCodes):   "",
-		strings.Repeat("\n", maxCodes+1): "too-many-codes",
-		strings.Repeat("x", maxBody+1):   "too-large",
-	} {
-		res, out := ask(t, dial(t, s), "POST /v1/scan", body, auth)
-		if want == "" && res.StatusCode == 200 && strings.Count(out, "\n") == maxCodes {
-			continue
-		}
-		if res.StatusCode != 413 || !strings.Contains(out, `"`+want+`"`) {
-			t.Errorf("%d bytes: %s %.100s", len(body), res.Status, out)
-		}
-	}
-	if res, out := ask(t, dial(t, s), "POST /v1/scan", "x", auth, "Content-Encoding: gzip"); res.StatusCode != 415 || !strings.Contains(out, "unsupported-coding") {
-		t.Errorf("compressed: %s %s", res.Status, out)
-	}
-	if res, out := ask(t, dial(t, s), "POST /v1/scan", "x"); res.StatusCode != 401 || !strings.Contains(out, "no-key") {
-		t.Errorf("without a key: %s %s", res.Status, out)
-	}
-}
-
 func TestNobodyIsAdmittedBeforeTheOriginSpoke(t *testing.T) {
 	s := New(metrics.NewSet())
 	if s.Unready() == "" {

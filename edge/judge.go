@@ -66,6 +66,12 @@ func (s *Server) open(v *verdict, text []byte, by asker) (key cache.Key, ask boo
 	return key, false
 }
 
+// plain makes v what open makes of a plain code that is to be looked up in that vouch's table. It leaves the code's other parts as they
+// are: nothing asks for them.
+func (v *verdict) plain(h *held, vouch *Vouch) {
+	v.outcome, v.held, v.vouch, v.seen, v.wait, v.code.Kind = judged, h, vouch, false, 0, passcode.Plain
+}
+
 // found takes what the table says.
 func (v *verdict) found(r cache.Record, ok bool) {
 	v.record = r

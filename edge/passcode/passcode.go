@@ -149,7 +149,7 @@ func Parse(text []byte, c *Code) bool {
 
 func (c *Code) parsePlain(text []byte) bool {
 	i := bytes.IndexByte(text, ':')
-	if i < 1 || i > cache.MaxIssuer || len(text)-i-1 > cache.MaxSubject || cache.CheckIssuer(text[:i]) != nil {
+	if i < 1 || i > cache.MaxIssuer || len(text)-i-1 > cache.MaxSubject || !cache.IsIssuer(text[:i]) {
 		return false
 	}
 	c.Kind = Plain
@@ -203,7 +203,7 @@ func (c *Code) cutPayload(text []byte, buf *[maxPayload]byte) (payload []byte, o
 
 // takeSubject copies a subject's id, of any length, or reports that it is none.
 func (c *Code) takeSubject(id []byte) bool {
-	if cache.CheckSubject(id) != nil {
+	if !cache.IsSubject(id) {
 		return false
 	}
 	c.subjectLen = byte(copy(c.subject[:], id))
