@@ -53,8 +53,31 @@ func secretsOf(t *testing.T, file string) map[string][]byte {
 	return all
 }
 
+// codesOf are what a fleet's processes handle of one subject and must not write down: its secret, rolling and signed codes, which its
+// edges are shown too, and its id. The secret is looked for in every form.
+func codesOf(t *testing.T, up fleet.Up, issuer, subject string) map[string]string {
+	t.Helper()
+	p := enrolPhone(t, up, issuer, subject)
+	var paper scanedge.SignedCode
+	orderOf(t, up, http.MethodPost, "/v1/issuers/"+issuer+"/subjects/"+subject+"/codes", `{"until":"2100-01-01T00:00:00Z"}`, &paper)
+	said := map[string]string{"the subject": subject, "a rolling code": p.code(), "a signed code": paper.Code, "a plain code": issuer + ":" + subject}
+	for form, b := range forms(p.secret[:]) {
+		said["the subject's secret as "+form] = string(b)
+	}
+	for _, e := range up.Edges {
+		for what, code := range map[string]string{"rolling": said["a rolling code"], "signed": paper.Code, "plain": said["a plain code"], "forged": paper.Code[:len(paper.Code)-6] + "AAAAAA"} {
+			for range 2 { // the second is answered from what is remembered
+				if got := wordOf(t, up, e, code); got != map[string]string{"forged": "forged-code"}[what] && got != "unknown-subject" {
+					t.Errorf("%s: a %s code is %s", e.Name, what, got)
+				}
+			}
+		}
+	}
+	return said
+}
+
 // No secret is where it does not belong: in nothing that any process writes, logs or answers but to who makes it, whatever is done
-// with tokens and issuers.
+// with tokens, issuers and codes.
 func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	f, dir := startFleet(t, 500)
 	up := f.Up()
@@ -81,6 +104,9 @@ func TestSecretsStayWhereTheyBelong(t *testing.T) {
 	orderOf(t, up, http.MethodPut, "/v1/issuers/gz", `{"new_code_key":false}`, nil)
 	for _, id := range []string{"demo-a", "demo-b", "gz"} {
 		orderOf(t, up, http.MethodPut, "/v1/issuers/"+id, `{"snapshot_every_s":1,"new_code_key":true}`, nil)
+	}
+	for what, text := range codesOf(t, up, "demo-b", "a-subject-nobody-pushed") {
+		plain[what] = text
 	}
 	scanAll(t, up, []string{"demo-a:d000000013", "demo-b:nonsense", "x"}, func(i int) string {
 		return []string{"red", "unknown-subject", "malformed-code"}[i]

@@ -208,3 +208,28 @@ func TestAnIssuerWithoutCodeKeysGetsOne(t *testing.T) {
 		t.Errorf("%v, %v", secrets, err)
 	}
 }
+
+// A backup holds the code keys: phones need not be enrolled anew after a restore, also those with the key before.
+func TestABackupKeepsCodeKeys(t *testing.T) {
+	o := open(t, t.TempDir(), "demo-a")
+	secret := func(o *Origin) (s scanedge.SubjectSecret) {
+		order(t, o, 200, "GET", "/v1/issuers/demo-a/subjects/x/secret", "", &s)
+		return s
+	}
+	old := mintOf(t, secret(o))
+	order(t, o, 200, "PUT", "/v1/issuers/demo-a", `{"new_code_key":true,"code_window_steps":3}`, nil)
+	newest := secret(o)
+	from, _ := receive(t, backupOf(t, o))
+	order(t, o, 200, "PUT", "/v1/issuers/demo-a", `{"new_code_key":true,"drop_old_code_key":true}`, nil)
+	late := mintOf(t, secret(o))
+	o.Close()
+	o = open(t, restoreTo(t, from), "demo-a")
+	if got := secret(o); got.Secret != newest.Secret || got.KeyID != 2 || ringOf(o, "demo-a").Window != 3 {
+		t.Errorf("the secret is %+v, was %+v", got, newest)
+	}
+	for code, good := range map[string]bool{old: true, mintOf(t, newest): true, late: false} {
+		if verified(t, o, "demo-a", "x", code) != good {
+			t.Errorf("good %v, want %v", !good, good)
+		}
+	}
+}

@@ -38,9 +38,11 @@ func claimDir(ctx context.Context, dir string, note func(string, ...any)) (*clai
 		c.release()
 		return nil, err
 	}
-	if err := os.Remove(filepath.Join(dir, UpFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		c.release()
-		return nil, fmt.Errorf("removing what the last fleet left: %w", err)
+	for _, name := range []string{UpFile, codeKeysFile} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			c.release()
+			return nil, fmt.Errorf("removing what the last fleet left: %w", err)
+		}
 	}
 	return c, nil
 }

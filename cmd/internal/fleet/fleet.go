@@ -13,12 +13,14 @@
 //	seed.go       pushing the demo population, or only what changed since the last start
 //	enrol.go      making edges known to the origin
 //	await.go      waiting for readiness and for what was pushed
+//	codekeys.go   the issuers' code keys, for who makes rolling codes of the whole population
 //	metrics.go    reading the processes' metrics
 //
 // Invariants:
 //   - A child that has listened once is always started again on the same addresses, so what up.json says stays true but
 //     for the pid, and the pid is rewritten.
-//   - up.json exists only between ready and stop, is replaced whole, and never names a fleet of another start.
+//   - up.json exists only between ready and stop, is replaced whole, and never names a fleet of another start. So does the file of
+//     code keys that it names, which follows each change of a key within a second.
 //   - No process outlives the fleet: Stop waits for each; if the fleet's own process is killed, the kernel stops them
 //     (Linux), and the next Start in that folder waits until the last one is gone. One that took over from a child is no child: Stop
 //     ends it, the kernel does not.
@@ -58,6 +60,8 @@ type Fleet struct {
 	// Set by start, then only read.
 	origin *child
 	edges  []*child
+
+	dropCodeKeys func() // ends what keeps their file true, and removes it; nil: there is none
 
 	logMu sync.Mutex // guards writes to cfg.Log
 
@@ -126,6 +130,9 @@ func (f *Fleet) start(ctx context.Context) error {
 	if err := f.awaitEdges(ctx, acked); err != nil {
 		return err
 	}
+	if err := f.writeCodeKeys(); err != nil {
+		return err
+	}
 	return f.publish()
 }
 
@@ -134,6 +141,9 @@ func (f *Fleet) start(ctx context.Context) error {
 func (f *Fleet) Stop() {
 	f.stop.Do(func() {
 		f.unpublish()
+		if f.dropCodeKeys != nil {
+			f.dropCodeKeys()
+		}
 		for _, c := range f.edges {
 			c.cancel()
 		}

@@ -13,7 +13,7 @@ import (
 // The names in up.json are a promise: this is the file as a script knows it.
 const promised = `{
   "origin": "http://127.0.0.1:1", "origin_tls": "https://127.0.0.1:8", "origin_admin": "http://127.0.0.1:2", "nats": "",
-  "ca": "/var/origin/ca/cert.pem",
+  "ca": "/var/origin/ca/cert.pem", "code_keys": "/var/code-keys.json",
   "edges": [{"name": "edge-1", "scan": "http://127.0.0.1:4", "scan_tls": "https://127.0.0.1:9", "admin": "http://127.0.0.1:5", "pid": 6}],
   "origin_pid": 7, "admin_token": "a", "push_token": "p", "scanner_key": "s",
   "issuers": ["demo-a", "demo-b"], "subjects": 2,
