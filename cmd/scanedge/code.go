@@ -9,6 +9,6 @@ func newCodeCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newCodeSecretCmd())
+	cmd.AddCommand(newCodeSecretCmd(), newCodeMintCmd(), newCodeShowCmd(), newCodeVerifyCmd())
 	return cmd
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,9 +29,7 @@ server_time is the origin's clock. A phone that compares it with its own knows h
 			if err != nil {
 				return err
 			}
-			var s scanedge.SubjectSecret
-			err = operator.Call(cmd.Context(), fmt.Sprintf("ask for the secret of %s of %s", args[1], args[0]), http.MethodGet,
-				issuerURL(args[0], "subjects", args[1], "secret"), nil, &s)
+			s, err := askSecret(cmd.Context(), operator, args[0], args[1], "")
 			if err != nil {
 				return err
 			}
@@ -48,4 +47,11 @@ server_time is the origin's clock. A phone that compares it with its own knows h
 	}
 	f.add(cmd)
 	return cmd
+}
+
+// askSecret asks for a subject's secret by the newest code key, or with a query such as "?key_id=3" by another that is still known.
+func askSecret(ctx context.Context, operator *scanedge.Operator, issuer, subject, query string) (s scanedge.SubjectSecret, err error) {
+	err = operator.Call(ctx, fmt.Sprintf("ask for the secret of %s of %s", subject, issuer), http.MethodGet,
+		issuerURL(issuer, "subjects", subject, "secret")+query, nil, &s)
+	return s, err
 }

@@ -22,7 +22,7 @@ type names func(ctx context.Context, operator *scanedge.Operator) ([]cobra.Compl
 // argumentNames are the first arguments that an origin knows, by verb. Those with files as another argument complete these
 // by the shell.
 var argumentNames = map[string]names{
-	"approve": heldIDs, "code secret": issuerIDs, "edge revoke": edgeNames, "held": issuerIDs, "issuer set": issuerIDs, "issuer show": issuerIDs,
+	"approve": heldIDs, "code mint": issuerIDs, "code secret": issuerIDs, "edge revoke": edgeNames, "held": issuerIDs, "issuer set": issuerIDs, "issuer show": issuerIDs,
 	"push": issuerIDs, "rollback": issuerIDs, "subject": issuerIDs, "token revoke": tokenIDs, "token rotate": tokenIDs,
 }
 
@@ -109,11 +109,12 @@ func completeFlag(cmd *cobra.Command, f *pflag.Flag) {
 		}
 	case fixedWords[key] != nil:
 		complete = cobra.FixedCompletions(fixedWords[key], cobra.ShellCompDirectiveNoFileComp)
+	case key == "code mint --from": // a time
 	case f.Name == "dir" || f.Name == "state":
 		complete = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs)
 	case f.Name == "up" || f.Name == "from":
 		complete = cobra.FixedCompletions([]cobra.Completion{"json"}, cobra.ShellCompDirectiveFilterFileExt)
-	case slices.Contains([]string{"ca", "markdown", "out", "plot", "seed-file", "signing-key-file"}, f.Name):
+	case slices.Contains([]string{"ca", "markdown", "out", "plot", "png", "secret", "seed-file", "signing-key-file", "svg"}, f.Name):
 		complete = cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
 	}
 	_ = cmd.RegisterFlagCompletionFunc(f.Name, complete) // fails only for a flag that is not there, or was told already

@@ -6,32 +6,51 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/edge/passcode"
+	"github.com/scanedge/scanedge/sync/issuer"
 )
 
 // serveSecret answers GET /v1/issuers/{issuer}/subjects/{subject}/secret: what a phone makes the subject's rolling codes with. The journal
 // says who asked, and no subject. The subject need not be in the table: an issuer enrols a phone before the first push about its holder,
-// or after it.
+// or after it. With ?key_id= it is the secret of an older key that is still known: to check codes that phones make with it.
 func (o *Origin) serveSecret(rw http.ResponseWriter, req *http.Request) {
 	w, subject, problem := o.subjectOf(req)
+	var by issuer.CodeKey
+	if problem == nil {
+		by, problem = w.codeKey(req.FormValue("key_id"))
+	}
 	if problem != nil {
 		problem.Write(rw)
 		return
 	}
-	s := w.subjectSecret(subject, time.Now())
+	s := w.subjectSecret(by, subject, time.Now())
 	o.cfg.Logger.Info("a subject's secret was given out", "issuer", s.Issuer, "key_id", s.KeyID, o.operator(req).by())
 	writeJSON(rw, s)
 }
 
-func (w *writer) subjectSecret(subject string, now time.Time) scanedge.SubjectSecret {
-	newest := w.secret.CodeKeys()[0] // begin sees to it that there is one
-	key := passcode.NewKey(w.secret.ID, newest.ID, newest.Key)
+// codeKey is the issuer's code key of that id, of none the newest.
+func (w *writer) codeKey(id string) (issuer.CodeKey, *scanedge.Problem) {
+	known := w.secret.CodeKeys()
+	if id == "" {
+		return known[0], nil // begin sees to it that there is one
+	}
+	for _, k := range known {
+		if id == strconv.Itoa(int(k.ID)) {
+			return k, nil
+		}
+	}
+	return issuer.CodeKey{}, scanedge.NewProblem(scanedge.BadRequest, fmt.Sprintf("issuer %s has no code key %q; leave key_id out for the newest", w.secret.ID, id))
+}
+
+func (w *writer) subjectSecret(by issuer.CodeKey, subject string, now time.Time) scanedge.SubjectSecret {
+	key := passcode.NewKey(w.secret.ID, by.ID, by.Key)
 	secret := key.Secret([]byte(subject))
 	return scanedge.SubjectSecret{
-		Issuer: w.secret.ID, Subject: subject, KeyID: int(newest.ID), Secret: hex.EncodeToString(secret[:]),
+		Issuer: w.secret.ID, Subject: subject, KeyID: int(by.ID), Secret: hex.EncodeToString(secret[:]),
 		Step: passcode.Step(now.Unix()), StepSeconds: passcode.StepSeconds, ServerTime: now.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
 	}
 }
