@@ -27,7 +27,7 @@ func documents(t *testing.T) map[string]string {
 }
 
 var (
-	command = regexp.MustCompile(`(?m)^(?:    | {7}|> )?(?:[A-Z_]+=\S+ )*(?:bin/)?scanedge ([a-z][^\n#|]*)`)
+	command = regexp.MustCompile(`(?m)^(?:    | {7}|> )?(?:[A-Z_]+=\S+ )*(?:bin/)?scanedge ([a-z][^\n#|<>]*)`)
 	word    = regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`)
 )
 

@@ -91,3 +91,26 @@ test('a clock is judged as edges will judge its codes', () => {
     }
   }
 })
+
+test('the example of docs/codes.md draws the code of the present step, also on a phone whose clock is off', async (t) => {
+  const doc = readFileSync(new URL('../../../docs/codes.md', import.meta.url), 'utf8')
+  const example = /```js\n([^]*?)```/.exec(doc)[1].replace('./passcode.mjs', new URL('./passcode.mjs', import.meta.url))
+  const { issuer, subject, key_id, secret } = vectors.rolling[1]
+  const answer = { issuer, subject, key_id, secret, server_time: new Date(Date.now() + 3_600_000).toISOString() }
+  const drawn = []
+  const waits = []
+  const saved = { fetch: globalThis.fetch, setTimeout: globalThis.setTimeout }
+  t.after(() => Object.assign(globalThis, saved))
+  Object.assign(globalThis, {
+    fetch: async () => ({ json: async () => answer }),
+    draw: (code) => drawn.push(code),
+    setTimeout: (_, ms) => waits.push(ms),
+  })
+  const before = stepAt(Date.now() + 3_600_000 - 1000)
+  await import('data:text/javascript,' + encodeURIComponent(example + '\nawait show()'))
+  const steps = [before, before + 1, before + 2]
+  const codes = await Promise.all(steps.map((step) => mint({ issuer, subject, keyId: key_id, secret }, step)))
+  assert.equal(drawn.length, 1)
+  assert.ok(codes.includes(drawn[0]))
+  assert.ok(waits[0] > 0 && waits[0] <= STEP_MS)
+})
