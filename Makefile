@@ -25,7 +25,7 @@ test-faults: ## kills, cuts, frozen processes, full disks, flipped bits: real pr
 
 test-long: ## the long forms of the tests: more kills, more cycles, ten minutes of readers under stress
 	go test -race -timeout 60m ./cache -run TestReadersUnderStress -stress 5m -v
-	go test -race -timeout 60m ./cmd/e2e -run 'TestFault(Kills|Snapshot|Propagation|ExternalCluster)' -kills 100 -cycles 5m -pushes 500 -load -1 -v
+	go test -race -timeout 60m ./cmd/e2e -run 'TestFault(Kills|Snapshot|Propagation|ExternalCluster|TakeOver)' -kills 100 -restarts 20 -cycles 5m -pushes 500 -load -1 -v
 
 lint: ## gofmt, vet (also for darwin, and the table for windows), staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }

@@ -69,13 +69,20 @@ type takenOver struct {
 	load         *gates
 }
 
-func startTakenOver(t *testing.T, at ...string) *takenOver {
+func startTakenOver(t *testing.T) *takenOver {
+	t.Helper()
+	w := startTakenOverBare(t)
+	w.load = strictLoad(t, w.edge, w.origin, "gz:"+tickerSubject)
+	return w
+}
+
+// startTakenOverBare is startTakenOver without the load.
+func startTakenOverBare(t *testing.T) *takenOver {
 	t.Helper()
 	o := startOrigin(t, bin, "--issuers", "gz")
 	w := &takenOver{origin: o}
 	w.ticker, _ = startTicker(t, o, "gz", 20*time.Millisecond)
-	w.edge = startEdges(t, 1, bin, o, append([]string{"--drain", "20s"}, at...)...)[0]
-	w.load = strictLoad(t, w.edge, o, "gz:"+tickerSubject)
+	w.edge = startEdges(t, 1, bin, o, "--drain", "20s")[0]
 	return w
 }
 

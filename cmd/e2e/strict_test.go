@@ -136,6 +136,9 @@ func (s *strict) connect(stop <-chan struct{}) (ended bool) {
 		} else {
 			s.scans.Add(1)
 		}
+		if last {
+			s.goodbyes.Add(1)
+		}
 		if waits(stop, s.pause) {
 			return true
 		}
@@ -176,9 +179,6 @@ func (s *strict) scan(c net.Conn, in *bufio.Reader) (last bool, err error) {
 		return false, fmt.Errorf("%s: %s", res.Status, body)
 	case bytes.Contains(body, []byte(`"stale":true`)), bytes.Contains(body, []byte(`"error"`)), s.body != "" && bytes.Count(body, []byte("\n")) != 100:
 		return false, fmt.Errorf("the answer is %.200s", body)
-	}
-	if res.Close {
-		s.goodbyes.Add(1)
 	}
 	return res.Close, nil
 }
