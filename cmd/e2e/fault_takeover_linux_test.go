@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -298,4 +300,50 @@ func TestFaultTakeOverInAFleet(t *testing.T) {
 		t.Fatalf("the edge is still there: %v", err)
 	}
 	lock.Close()
+}
+
+// The origin says that an edge shows an offset when both of its processes do, and that it is one edge all along. The old one's log is held up
+// here, and it is kept from ending by a connection.
+func TestFaultTakeOverShowsWhatBothShow(t *testing.T) {
+	o := startOrigin(t, bin, "--issuers", "gz")
+	d := newDoor(t, o)
+	w := &takenOver{origin: o}
+	w.edge = startEdges(t, 1, bin, o, "--origin", d.url, "--drain", "1m")[0]
+	w.reached(t)
+	gate := strict{addr: strings.TrimPrefix(w.edge.at.Scan, "http://"), key: o.scannerKey}
+	gate.build("gz:reached-0")
+	c, err := gate.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	w.edge.argv = append(w.edge.argv, "--origin", o.at.TLS)
+	old, ended := w.edge.successor()
+	w.edge.awaitServing()
+	eventually(t, "asked to go", func() bool { return len(said(w.edge, "another process serves now")) > 0 })
+	d.log.set(stalled)
+	r, err := o.pushSurely(t.Context(), "gz", "held-up", rows("reached", 0, 1, 8))
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := scanedge.NewOperator(o.at.API, o.adminToken)
+	reached := func(wait string) error {
+		return op.Call(t.Context(), "wait", http.MethodGet, fmt.Sprintf("/v1/issuers/gz/offsets/%d?wait=%s", r.Offset, wait), nil, new(scanedge.Reached))
+	}
+	awaitOffset(t, []*node{w.edge}, "gz", r.Offset) // of the new one's admin listener
+	var p *scanedge.Problem
+	if err := reached("1s"); !errors.As(err, &p) || p.Type != scanedge.NotReached || !slices.Equal(p.Missing, []string{w.edge.name}) {
+		t.Errorf("while the old process does not show it: %v", err)
+	}
+	var s scanedge.FleetStatus
+	if err := op.Call(t.Context(), "status", http.MethodGet, "/v1/status", nil, &s); err != nil || len(s.Edges) != 1 || s.Edges[0].Issuers[0].Offset >= r.Offset {
+		t.Errorf("status: %+v, %v", s.Edges, err)
+	}
+	if last, err := gate.scan(c, bufio.NewReader(c)); !last || err != nil {
+		t.Errorf("the old process's last answer: %v, %v", last, err)
+	}
+	endedWell(t, old, ended)
+	if err := reached("20s"); err != nil {
+		t.Errorf("once the old process has ended: %v", err)
+	}
 }
