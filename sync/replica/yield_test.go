@@ -138,3 +138,23 @@ func TestVoice(t *testing.T) {
 		return slices.ContainsFunc(f.reported()[len(said):], func(r access.Report) bool { return r.Incarnation != "new" && r.Incarnation != "" })
 	})
 }
+
+// A report that was on its way when something new was to be told does not tell it.
+func TestAReportOfBeforeTellsNothingNew(t *testing.T) {
+	k := &Keeper{voice: newVoice("new", false), news: make(chan struct{}, 1)}
+	var r access.Report
+	k.voice.in(&r)
+	taken := k.Beside("old", true)
+	k.voice.heard()
+	select {
+	case <-taken:
+		t.Fatal("it was taken before it was told")
+	default:
+	}
+	k.voice.in(&r)
+	k.voice.heard()
+	<-taken
+	if !r.Names("old") {
+		t.Errorf("%+v", r)
+	}
+}
