@@ -57,10 +57,11 @@ func (s *Server) asker(ctx *fasthttp.RequestCtx) (by asker, why outcome) {
 			return by, judged
 		}
 	}
-	by.limits = s.limits(ctx)
-	if key == nil && ctx.IsGet() {
+	by = s.guest(ctx)
+	if key == nil && (by.scanner || ctx.IsGet()) {
 		return by, judged
 	}
+	by.scanner = false
 	return by, noKey
 }
 

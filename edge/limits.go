@@ -18,12 +18,19 @@ import (
 // there, and a hall full of holders behind the same address goes on.
 type Guests struct {
 	Addresses *limit.Ranges
+	Holders   *limit.Rules // of each holder, wherever he is limited by his address too: or one could use up what others share with him
 	Table     *limit.Table
 	Proxies   *Proxies // nil: the address is the connection's
+
+	Certificates bool         // a verified client certificate stands for a scanner key, known by its common name
+	Certified    *limit.Rules // of each of those
 }
 
 // Limit sets how guests are limited; without it they are not. Call it before the server serves.
 func (s *Server) Limit(g Guests) { s.guests = &g }
+
+// Clock is a time as limits count it.
+func (s *Server) Clock(t time.Time) int64 { return int64(t.Sub(s.born)) }
 
 // limited counts what was refused: a scan, or a batch as a whole, or its lines after one that was too much.
 type limited struct{ rate, guard *metrics.Counter }
@@ -32,16 +39,25 @@ func newLimited(set *metrics.Set) limited {
 	return limited{set.NewCounter(`scanedge_limited_total{reason="rate"}`), set.NewCounter(`scanedge_limited_total{reason="guard"}`)}
 }
 
-// limits says by what a request that brings no scanner key is limited.
-func (s *Server) limits(ctx *fasthttp.RequestCtx) limit.Caller {
-	if s.guests == nil {
-		return limit.Caller{}
+// guest is who asks without a scanner key: a scanner by his certificate, or whoever is at that address.
+func (s *Server) guest(ctx *fasthttp.RequestCtx) (by asker) {
+	g := s.guests
+	if g == nil {
+		return by
+	}
+	now := s.Clock(ctx.Time())
+	if g.Certificates {
+		if state := ctx.TLSConnectionState(); state != nil && len(state.VerifiedChains) > 0 {
+			name := []byte(state.PeerCertificates[0].Subject.CommonName)
+			return asker{scanner: true, limits: g.Table.Caller(g.Table.Name(limit.Certificate, name), g.Certified, now)}
+		}
 	}
 	from := addressOf(ctx.RemoteAddr())
-	if s.guests.Proxies != nil {
-		from = s.guests.Proxies.client(&ctx.Request.Header, from)
+	if g.Proxies != nil {
+		from = g.Proxies.client(&ctx.Request.Header, from)
 	}
-	return s.guests.Table.Caller(limit.Address(from), s.guests.Addresses.Rules(from), s.clock(ctx.Time()))
+	by.limits = g.Table.Caller(limit.Address(from), g.Addresses.Rules(from), now)
+	return by
 }
 
 // addressOf is the address of a connection's other end; of what is no TCP connection it is 0.0.0.0.
@@ -54,16 +70,13 @@ func addressOf(a net.Addr) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// clock is a time as limits count it.
-func (s *Server) clock(t time.Time) int64 { return int64(t.Sub(s.born)) }
-
 // spend takes n scans from what a scanner may do, at the time of its request. It answers one that it may not do, and reports whether it
 // may.
 func (s *Server) spend(ctx *fasthttp.RequestCtx, by asker, n int) bool {
 	if !by.scanner || !by.limits.Limited() {
 		return true
 	}
-	why, wait := by.limits.Take(n, s.clock(ctx.Time()))
+	why, wait := by.limits.Take(n, s.Clock(ctx.Time()))
 	if why == limit.No {
 		return true
 	}
@@ -80,7 +93,7 @@ func (s *Server) charge(v *verdict, by asker) {
 	if !by.limits.Limited() {
 		return
 	}
-	now := s.clock(v.now)
+	now := s.Clock(v.now)
 	if !by.scanner {
 		s.chargeGuest(v, by.limits, now)
 	} else if wait := by.limits.Locked(now); wait > 0 {
@@ -93,12 +106,20 @@ func (s *Server) charge(v *verdict, by asker) {
 }
 
 // chargeGuest lets one whose code proves itself through what others did at his address, but for its rate.
-func (s *Server) chargeGuest(v *verdict, guest limit.Caller, now int64) {
-	take := guest.Spend
-	if guest.Guarded() && (v.outcome == noKey || v.outcome == forgedCode) {
-		take = guest.Bad
+func (s *Server) chargeGuest(v *verdict, address limit.Caller, now int64) {
+	var why limit.Why
+	var wait time.Duration
+	if proven := v.outcome != noKey && v.outcome != forgedCode; !proven && address.Guarded() {
+		why, wait = address.Bad(1, now)
+	} else {
+		if proven && v.vouch != nil {
+			t := s.guests.Table
+			why, wait = t.Caller(t.Name(limit.Holder, v.code.Issuer(), v.code.Subject()), s.guests.Holders, now).Spend(1, now)
+		}
+		if why == limit.No {
+			why, wait = address.Spend(1, now)
+		}
 	}
-	why, wait := take(1, now)
 	if why != limit.No {
 		s.refuse(v, why, wait)
 	}

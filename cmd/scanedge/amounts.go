@@ -44,14 +44,14 @@ func (p *period) seconds() int64 {
 	return int64((time.Duration(*p) + time.Second - 1) / time.Second)
 }
 
-// rate is a flag's number of deltas a second: 1000/s, or 1000.
+// rate is a flag's number of deltas or scans a second: 1000/s, or 1000.
 type rate float64
 
 // Set reads a rate.
 func (r *rate) Set(text string) error {
 	f, err := strconv.ParseFloat(strings.TrimSuffix(text, "/s"), 64)
 	if err != nil || !(f > 0 && f <= 1e12) {
-		return fmt.Errorf("%q is no rate; give deltas a second, such as 1000/s", text)
+		return fmt.Errorf("%q is no rate; give so many a second, such as 1000/s", text)
 	}
 	*r = rate(f)
 	return nil

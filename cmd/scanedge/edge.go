@@ -11,7 +11,6 @@ import (
 
 	"github.com/scanedge/scanedge/cache"
 	"github.com/scanedge/scanedge/edge"
-	"github.com/scanedge/scanedge/edge/limit"
 	"github.com/scanedge/scanedge/edge/passcode"
 	"github.com/scanedge/scanedge/sync/access"
 	"github.com/scanedge/scanedge/sync/enrol"
@@ -26,6 +25,8 @@ type edgeFlags struct {
 	issuers                   []string
 	memory, memo              byteSize
 	snapshotEvery, scrubEvery time.Duration
+
+	limits limitFlags
 
 	takeOver    bool
 	drain       time.Duration
@@ -64,6 +65,9 @@ there are two tables in memory. SIGUSR2 makes an edge start such a process by it
 			if err := checkEdge(f); err != nil {
 				return err
 			}
+			if err := f.limits.read(); err != nil {
+				return err
+			}
 			f.incarnation = rand.Text()
 			return runEdge(cmd.Context(), f)
 		},
@@ -87,6 +91,7 @@ there are two tables in memory. SIGUSR2 makes an edge start such a process by it
 	fl.BoolVar(&f.takeOver, "take-over", false, "take over from the process that runs in DIR, without a scan lost; without one, start as usual")
 	fl.DurationVar(&f.drain, "drain", drainWithin, "how long a process that ends waits for connections that are kept: each is closed with its next answer, "+
 		"then all")
+	f.limits.add(fl)
 	cmd.AddCommand(newEdgeEnrolCmd(), newEdgeListCmd(), newEdgeRevokeCmd())
 	return cmd
 }
@@ -178,5 +183,5 @@ func learn(server *edge.Server, chosen []string, c access.Control, keys *access.
 		}
 		server.Hold(ids)
 	}
-	server.Admit(func(key []byte) (limit.Caller, bool) { return limit.Caller{}, keys.Admit(key) })
+	server.Admit(keys.Admit)
 }

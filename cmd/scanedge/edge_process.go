@@ -33,6 +33,7 @@ type edgeProcess struct {
 	set    *metrics.Set
 	fleet  *fellows
 	server *edge.Server
+	keys   *access.Uses
 	keeper *replica.Keeper
 	front  *fasthttp.Server
 
@@ -51,7 +52,7 @@ type edgeProcess struct {
 func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id *enrol.Identity, logger *slog.Logger) *edgeProcess {
 	p := &edgeProcess{
 		f: f, dir: dir, at: at, id: id, origin: strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/"), logger: logger,
-		set: metrics.NewSet(), fleet: new(fellows), before: before, successors: make(chan *successor),
+		set: metrics.NewSet(), fleet: new(fellows), keys: new(access.Uses), before: before, successors: make(chan *successor),
 	}
 	config := replica.Config{Incarnation: f.incarnation, PeerURL: p.listening().Peer}
 	if before != nil {
@@ -60,20 +61,20 @@ func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id
 			config.PeerURL = before.hello.At.Peer
 		}
 	}
-	keys := new(access.Uses)
 	p.server = edge.New(p.set)
 	p.server.Remember(int(f.memo))
+	f.limits.made.apply(p.server, p.keys, p.set)
 	var rings keyrings
 	p.server.Hold(f.issuers)
 	p.front = p.server.HTTP()
 	config.Origin, config.Client, config.Sources = p.origin, client(id.Client()), client(id.ToSources(p.fleet.know))
 	config.Issuers, config.Dir, config.MemoryLimit = f.issuers, f.dir, int64(f.memory)
 	config.SnapshotEvery, config.ScrubEvery = f.snapshotEvery, f.scrubEvery
-	config.Version, config.Scans, config.Used = version, p.server.Scans, keys.News
+	config.Version, config.Scans, config.Used = version, p.server.Scans, p.keys.News
 	config.Learned = func(c access.Control) {
 		p.fleet.learn(c.Edges)
-		keys.Learn(c)
-		learn(p.server, f.issuers, c, keys)
+		p.keys.Learn(c, f.limits.made.ofKey)
+		learn(p.server, f.issuers, c, p.keys)
 	}
 	config.Publish = func(pub issuer.Public, v replica.View) { p.server.Publish(pub.ID, vouch(pub, v, rings.of(pub))) }
 	config.Logger, config.Metrics = logger, p.set
@@ -157,7 +158,9 @@ func (p *edgeProcess) open() error {
 	p.admin = serve(p.at[adminDoor], adminHandler(p.set, unready, edgeReport(p.id.Name(), p.keeper)), p.logger)
 	scans, secure := p.at[scanDoor], p.at[secureDoor]
 	p.scans.Go(func() { p.accepted(p.front.Serve(scans)) })
-	p.scans.Go(func() { p.accepted(p.front.Serve(tls.NewListener(secure, p.id.Server()))) })
+	p.scans.Go(func() {
+		p.accepted(p.front.Serve(tls.NewListener(secure, p.f.limits.made.askForCertificates(p.id.Server()))))
+	})
 	says := p.listening()
 	p.dir.lent = false
 	if err := p.dir.announce(says); err != nil {
@@ -236,6 +239,7 @@ func (p *edgeProcess) renew() {
 	ctx, end := context.WithCancel(context.Background())
 	p.endRenew = end
 	p.renewing.Go(func() { p.id.Keep(ctx, p.origin, p.logger) })
+	p.renewing.Go(func() { sayLockedOut(ctx, p.server, p.keys, p.logger) })
 }
 
 func (p *edgeProcess) stopRenewing() {

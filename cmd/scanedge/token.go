@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/sync/access"
@@ -32,10 +33,8 @@ and on every edge that hears from the origin within a second.`,
 
 func newTokenCreateCmd() *cobra.Command {
 	var f operatorFlags
-	var name string
-	var issuers []string
-	var perSecond rate
-	var most int
+	var order origin.TokenOrder
+	var limits keyFlags
 	var expires period
 	cmd := &cobra.Command{
 		Use:   "create push|scan|admin --name NAME",
@@ -44,43 +43,78 @@ func newTokenCreateCmd() *cobra.Command {
 
 A name says who brings the token: what a push token pushes is recorded under it; that of a scanner key is its checkpoint's. No two
 tokens of one kind that are in force have one name. A push token may be kept to some issuers, to so many deltas in one push and to
-so many a second, of which as many as one push may have may come at once.`,
+so many a second, of which as many as one push may have may come at once.
+
+A scanner key may scan 1000/s at each edge, ten seconds of it at once, if nothing else is said; a batch counts each of its codes. Who
+collects unknown or forged codes with it is slowed, then locked out for a while; --guard=false if others do so by right, such as
+a gateway that reconciles lists. What is over a rate is answered with 429 too-fast, who is locked out with 429 locked-out.`,
 		Example: `  scanedge token create push --name "Guangzhou, health commission" --issuer gz --rate 1000/s
-  scanedge token create scan --name "East gate 3" --expires 90d --json`,
+  scanedge token create scan --name "East gate 3" --rate 5/s --expires 90d --json
+  scanedge token create scan --name "City gateway" --no-limits`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			order := map[string]any{"kind": args[0], "name": name}
-			for flag, add := range map[string]func(){
-				"issuer":     func() { order["issuers"] = issuers },
-				"rate":       func() { order["rate"] = float64(perSecond) },
-				"max-deltas": func() { order["max_deltas"] = most },
-				"expires":    func() { order["expires_in_s"] = expires.seconds() },
-			} {
-				if cmd.Flags().Changed(flag) {
-					add()
-				}
+			order.Kind = access.Kind(args[0])
+			if err := limits.say(&order, cmd.Flags().Changed); err != nil {
+				return err
 			}
-			asked := access.Token{Kind: access.Kind(args[0]), Name: name, Issuers: issuers, Rate: float64(perSecond), MaxDeltas: most}
-			if err := asked.Check(); err != nil {
+			if cmd.Flags().Changed("expires") {
+				order.ExpiresIn = new(expires.seconds())
+			}
+			if _, err := order.Token(); err != nil {
 				return usageError("%w; see %s --help", err, cmd.CommandPath())
 			}
 			return showMade(cmd, &f, "make a token", "/v1/tokens", order, func(id string) string {
-				return fmt.Sprintf("%s token %s of %q", args[0], id, name)
+				return fmt.Sprintf("%s token %s of %q", args[0], id, order.Name)
 			})
 		},
 	}
 	f.add(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&name, "name", "", "who brings it, of a scanner key the checkpoint's name: 1 to 64 characters (needed)")
-	fl.StringSliceVar(&issuers, "issuer", nil, "of a push token: an issuer that it may push to, also one that is yet to be made; may be given again (default all)")
-	fl.Var(&perSecond, "rate", "of a push token: deltas a second, such as 1000/s (default as many as come)")
-	fl.IntVar(&most, "max-deltas", 0, "of a push token: deltas in one push (default as many as any push may have)")
+	fl.StringVar(&order.Name, "name", "", "who brings it, of a scanner key the checkpoint's name: 1 to 64 characters (needed)")
+	fl.StringSliceVar(&order.Issuers, "issuer", nil, "of a push token: an issuer that it may push to, also one that is yet to be made; may be given again (default all)")
+	fl.IntVar(&order.MaxDeltas, "max-deltas", 0, "of a push token: deltas in one push (default as many as any push may have)")
 	fl.Var(&expires, "expires", "after what time it ends by itself, such as 90d (default never)")
+	limits.add(fl)
 	return cmd
 }
 
+// keyFlags are how fast a token may push, or a scanner key scan.
+type keyFlags struct {
+	rate        rate
+	burst       int
+	guard, free bool
+}
+
+func (k *keyFlags) add(fl *pflag.FlagSet) {
+	fl.Var(&k.rate, "rate", "of a push token: deltas a second, such as 1000/s (default as many as come); of a scanner key: scans a second (default 1000/s)")
+	fl.IntVar(&k.burst, "burst", 0, "of a scanner key: scans at once after a pause (default ten seconds of its rate)")
+	fl.BoolVar(&k.guard, "guard", true, "of a scanner key: slow and lock out who collects unknown or forged codes with it")
+	fl.BoolVar(&k.free, "no-limits", false, "of a scanner key: no rate and no guard")
+}
+
+// say puts those that were given into an order.
+func (k *keyFlags) say(order *origin.TokenOrder, given func(flag string) bool) error {
+	if given("rate") {
+		order.Rate = new(float64(k.rate))
+	}
+	if given("burst") {
+		order.Burst = &k.burst
+	}
+	if given("guard") {
+		order.Guard = &k.guard
+	}
+	if !k.free {
+		return nil
+	}
+	if order.Rate != nil || order.Burst != nil || order.Guard != nil {
+		return usageError("--no-limits leaves no room for --rate, --burst or --guard; leave it or them out")
+	}
+	order.Rate, order.Guard = new(float64), new(bool)
+	return nil
+}
+
 // showMade sends an order that makes a token's secret, and shows that alone on standard output; say says whose it is.
-func showMade(cmd *cobra.Command, f *operatorFlags, what, path string, order map[string]any, say func(id string) string) error {
+func showMade(cmd *cobra.Command, f *operatorFlags, what, path string, order any, say func(id string) string) error {
 	op, err := f.open()
 	if err != nil {
 		return err
@@ -169,7 +203,7 @@ func tokenRows(tokens []access.Token, now time.Time) [][]string {
 	return rows
 }
 
-// limitsOf reads like "1000/s, 5000 a push".
+// limitsOf reads like "1000/s, 5000 a push", or of a scanner key "5/s, 50 at once, guarded".
 func limitsOf(t access.Token) string {
 	var limits []string
 	if t.Rate > 0 {
@@ -178,6 +212,12 @@ func limitsOf(t access.Token) string {
 	}
 	if t.MaxDeltas > 0 {
 		limits = append(limits, strconv.Itoa(t.MaxDeltas)+" a push")
+	}
+	if t.Burst > 0 {
+		limits = append(limits, strconv.Itoa(t.Burst)+" at once")
+	}
+	if t.Guard != nil && *t.Guard {
+		limits = append(limits, "guarded")
 	}
 	return strings.Join(limits, ", ")
 }

@@ -49,6 +49,7 @@ void where 21, lapsed where 29, else green.`,
 	flags.IntVar(&cfg.Subjects, "subjects", 1_000_000, fmt.Sprintf("demo subjects over both issuers, 0 to %d", maxSubjects))
 	flags.StringVar(&cfg.Listen, "listen", "127.0.0.1:0",
 		"HOST:PORT where the first edge answers scans; port 0 picks a free one, as all else does")
+	flags.BoolVar(&cfg.Limits, "limits", false, "limit who scans, strictly, by DIR/limits.yaml; without it the demo's scanner key and this machine have no limits")
 	return cmd
 }
 

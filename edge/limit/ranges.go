@@ -128,28 +128,32 @@ func (p *pieces) at(a place) *Rules {
 // All returns all rules that an address can have.
 func (r *Ranges) All() []*Rules { return slices.Concat(r.ipv4.rules, r.ipv6.rules) }
 
+// Kind is what a key names.
+type Kind uint64
+
 // The kinds of keys.
 const (
-	kindIPv4 = iota
-	kindIPv6
-	kindName
+	ipv4 Kind = iota
+	ipv6
+	Holder
+	Certificate
 )
 
 // Address is the key of who comes from an address.
 func Address(a netip.Addr) Key {
 	if a = a.Unmap(); a.Is4() {
-		return Key{kindIPv4, placeOf(a).lo}
+		return Key{ipv4, placeOf(a).lo}
 	}
-	return Key{kindIPv6, placeOf(a).hi}
+	return Key{ipv6, placeOf(a).hi}
 }
 
-// Name is the key of who goes by a name, such as a subject's or a certificate's. The parts are told apart.
-func (t *Table) Name(parts ...[]byte) Key {
+// Name is the key of who goes by a name that has one part or more, each without a byte 0xff.
+func (t *Table) Name(kind Kind, parts ...[]byte) Key {
 	var h maphash.Hash
 	h.SetSeed(t.seed)
 	for _, p := range parts {
 		_, _ = h.Write(p)
 		_ = h.WriteByte(0xff)
 	}
-	return Key{kindName, h.Sum64()}
+	return Key{kind, h.Sum64()}
 }

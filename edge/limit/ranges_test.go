@@ -94,7 +94,7 @@ func TestAddress(t *testing.T) {
 		}
 	}
 	table := NewTable(8)
-	if again := table.Name([]byte("ab"), []byte("c")); again != table.Name([]byte("ab"), []byte("c")) || again == table.Name([]byte("a"), []byte("bc")) {
+	if again := table.Name(Holder, []byte("ab"), []byte("c")); again != table.Name(Holder, []byte("ab"), []byte("c")) || again == table.Name(Holder, []byte("a"), []byte("bc")) {
 		t.Error("names are mixed up")
 	}
 }

@@ -51,7 +51,7 @@ func NewTable(callers int, all ...*Rules) *Table {
 
 // Key names a caller in a table, however it was given: two keys that differ are two callers.
 type Key struct {
-	kind uint64
+	kind Kind
 	name uint64
 }
 
@@ -72,7 +72,7 @@ func (t *Table) Caller(k Key, r *Rules, now int64) Caller {
 // tag is the key's hash, under this process's key. It is not 0.
 func (t *Table) tag(k Key) uint64 {
 	var b [16]byte
-	binary.NativeEndian.PutUint64(b[:8], k.kind)
+	binary.NativeEndian.PutUint64(b[:8], uint64(k.kind))
 	binary.NativeEndian.PutUint64(b[8:], k.name)
 	return max(1, maphash.Bytes(t.seed, b[:]))
 }

@@ -228,7 +228,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		c := table.Caller(Address(a), ranges.Rules(a), second)
 		c.Take(1, second)
 		c.Bad(1, second)
-		table.Caller(table.Name(name, name), rules, second).Take(1, second)
+		table.Caller(table.Name(Holder, name, name), rules, second).Take(1, second)
 	}); got != 0 {
 		t.Errorf("%v allocations", got)
 	}

@@ -128,10 +128,13 @@ func (s *Store) Check(kind Kind, token []byte) (*Bearer, bool) {
 func (s *Store) Control() (c Control, outdated <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c = Control{Version: ControlVersion, Serial: s.serial, ScannerKeys: Set{}, ScannerIDs: map[Hash]string{}}
+	c = Control{Version: ControlVersion, Serial: s.serial, ScannerKeys: Set{}, ScannerIDs: map[Hash]string{}, ScannerLimits: map[string]Limits{}}
 	for hash, d := range *s.doors.Load() {
 		if d.bearer.Kind == Scan {
 			c.ScannerKeys[hash], c.ScannerIDs[hash] = d.bearer.Name(), d.bearer.ID
+			if l, own := d.bearer.Limits(); own {
+				c.ScannerLimits[d.bearer.ID] = l
+			}
 		}
 	}
 	return c, s.outdated

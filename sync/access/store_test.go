@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,13 +64,54 @@ func TestWhatNoTokenCanBe(t *testing.T) {
 		"a control character": {Token{Kind: Push, Name: "a\tb"}, "1 to 64 printable"},
 		"no text":             {Token{Kind: Push, Name: "a\xff"}, "1 to 64 printable"},
 		"a gate's issuers":    {Token{Kind: Scan, Name: "n", Issuers: []string{"a"}}, "are for push tokens"},
-		"an operator's rate":  {Token{Kind: Admin, Name: "n", Rate: 1}, "are for push tokens"},
+		"an operator's rate":  {Token{Kind: Admin, Name: "n", Rate: 1}, "rate is for push tokens and scanner keys"},
+		"a pusher's burst":    {Token{Kind: Push, Name: "n", Rate: 1, Burst: 1}, "burst and guard are for scanner keys"},
+		"an operator's guard": {Token{Kind: Admin, Name: "n", Guard: new(bool)}, "burst and guard are for scanner keys"},
+		"a gate":              {Token{Kind: Scan, Name: "n", Rate: 5, Burst: 1, Guard: new(bool)}, ""},
+		"a gate's rate":       {Token{Kind: Scan, Name: "n", Rate: 1e9, Burst: 1}, "rate 1e+09: it must be 0.01 to 10000000 scans"},
+		"a gate's burst":      {Token{Kind: Scan, Name: "n", Rate: 1}, "burst 0: it must be 1 scan or more"},
+		"a burst alone":       {Token{Kind: Scan, Name: "n", Burst: 1}, "without a rate"},
 		"rate":                {Token{Kind: Push, Name: "n", Rate: -1}, "rate -1"},
 		"size":                {Token{Kind: Push, Name: "n", MaxDeltas: -1}, "max_deltas -1"},
 	} {
 		err := c.token.Check()
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A scanner key's limits reach the edges, by the token's id, and outlive a start; those of which nothing was said do not.
+func TestLimitsOfScannerKeys(t *testing.T) {
+	dir := t.TempDir()
+	s, _ := open(t, dir)
+	ids := map[string]Limits{}
+	for name, l := range map[string]Limits{"gate": {5, 50, true}, "gateway": {}, "default": NewLimits(nil, nil, nil)} {
+		token := Token{Kind: Scan, Name: name}
+		token.Limit(l)
+		made, _ := create(t, s, token)
+		ids[made.ID] = l
+	}
+	create(t, s, Token{Kind: Push, Name: "p", Rate: 1})
+	for _, s := range []*Store{s, first(open(t, dir))} {
+		if c, _ := s.Control(); !maps.Equal(c.ScannerLimits, ids) || len(c.ScannerKeys) != 4 {
+			t.Errorf("%+v of %d keys, not %+v", c.ScannerLimits, len(c.ScannerKeys), ids)
+		}
+	}
+}
+
+func TestNewLimits(t *testing.T) {
+	for _, c := range []struct {
+		rate  *float64
+		burst *int
+		guard *bool
+		want  Limits
+	}{
+		{nil, nil, nil, Limits{1000, 10_000, true}}, {new(0.05), nil, nil, Limits{0.05, 1, true}}, {new(5.0), new(7), new(false), Limits{5, 7, false}},
+		{new(0.0), nil, new(false), Limits{}}, {nil, new(7), nil, Limits{1000, 7, true}},
+	} {
+		if got := NewLimits(c.rate, c.burst, c.guard); got != c.want {
+			t.Errorf("%+v, not %+v", got, c.want)
 		}
 	}
 }

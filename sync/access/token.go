@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/scanedge/scanedge/edge/limit"
 )
 
 // Kind is what a token is for.
@@ -28,7 +30,9 @@ type Token struct {
 	Kind      Kind     `json:"kind"`
 	Name      string   `json:"name"`                 // who brings it; of a scanner key the checkpoint
 	Issuers   []string `json:"issuers,omitempty"`    // of a push token: the issuers that it may push to; none: all, also those to come
-	Rate      float64  `json:"rate,omitempty"`       // of a push token: deltas a second; 0: as many as come
+	Rate      float64  `json:"rate,omitempty"`       // of a push token: deltas a second; of a scanner key: scans a second at each edge; 0: as many as come
+	Burst     int      `json:"burst,omitempty"`      // of a scanner key with a rate: scans at once
+	Guard     *bool    `json:"guard,omitempty"`      // of a scanner key: who collects bad codes with it is locked out; nil: its edges say what its limits are
 	MaxDeltas int      `json:"max_deltas,omitempty"` // of a push token: deltas in one push; 0: as many as any push may have
 
 	Made    time.Time `json:"made"`
@@ -48,14 +52,31 @@ func (t *Token) Check() error {
 		return fmt.Errorf("kind %q; it must be push, scan or admin", t.Kind)
 	case !validName(t.Name):
 		return fmt.Errorf("name %q; it must be 1 to %d printable characters, of a scanner key the checkpoint's name", t.Name, maxName)
-	case t.Kind != Push && (len(t.Issuers) > 0 || t.Rate != 0 || t.MaxDeltas != 0):
-		return errors.New("issuers, rate and max_deltas are for push tokens")
+	case t.Kind != Push && (len(t.Issuers) > 0 || t.MaxDeltas != 0):
+		return errors.New("issuers and max_deltas are for push tokens")
+	case t.Kind != Scan && (t.Burst != 0 || t.Guard != nil):
+		return errors.New("burst and guard are for scanner keys")
+	case t.Kind == Admin && t.Rate != 0:
+		return errors.New("rate is for push tokens and scanner keys")
+	case t.Kind == Scan:
+		return limit.Limits{Rate: t.Rate, Burst: t.Burst}.Check()
 	case t.Rate < 0 || math.IsInf(t.Rate, 0) || math.IsNaN(t.Rate):
 		return fmt.Errorf("rate %v; it must be deltas a second, 0 for as many as come", t.Rate)
 	case t.MaxDeltas < 0:
 		return fmt.Errorf("max_deltas %d; it must be 1 or more, 0 for as many as any push may have", t.MaxDeltas)
 	}
 	return nil
+}
+
+// Limit gives a scanner key limits of its own.
+func (t *Token) Limit(l Limits) { t.Rate, t.Burst, t.Guard = l.Rate, l.Burst, &l.Guard }
+
+// Limits are those of a scanner key, and whether it has any of its own, none at all among them.
+func (t *Token) Limits() (l Limits, own bool) {
+	if t.Guard == nil {
+		return Limits{}, false
+	}
+	return Limits{t.Rate, t.Burst, *t.Guard}, true
 }
 
 func validName(name string) bool {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/scanedge/scanedge/edge/limit"
 )
 
 // keysOf is a control that names scanner keys, by secret, and their ids.
@@ -19,6 +21,10 @@ func keysOf(ids map[string]string) Control {
 	return c
 }
 
+func learn(u *Uses, c Control) {
+	u.Learn(c, func(Limits, bool) *limit.Rules { return nil })
+}
+
 // Uses of a token's secrets are the token's, and outlive what the origin says next, for as long as it names the token.
 func TestUsesOfKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -26,7 +32,7 @@ func TestUsesOfKeys(t *testing.T) {
 		admits := func(want bool, secrets ...string) {
 			t.Helper()
 			for _, s := range secrets {
-				if u.Admit([]byte(s)) != want {
+				if _, known := u.Admit([]byte(s)); known != want {
 					t.Errorf("%s: %v", s, !want)
 				}
 			}
@@ -35,7 +41,7 @@ func TestUsesOfKeys(t *testing.T) {
 		if got := u.News(map[string]int64{}, 10); len(got) != 0 {
 			t.Errorf("%v", got)
 		}
-		u.Learn(keysOf(map[string]string{"old": "gate", "new": "gate", "other": "door", "nameless": ""}))
+		learn(&u, keysOf(map[string]string{"old": "gate", "new": "gate", "other": "door", "nameless": ""}))
 		sent := map[string]int64{}
 		if got := u.News(sent, 10); len(got) != 0 {
 			t.Errorf("before any: %v", got)
@@ -51,7 +57,7 @@ func TestUsesOfKeys(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		admits(true, "new")
-		u.Learn(keysOf(map[string]string{"new": "gate", "other": "door"}))
+		learn(&u, keysOf(map[string]string{"new": "gate", "other": "door"}))
 		admits(false, "old", "nameless")
 		if got := u.News(sent, 10); len(got) != 1 || got["gate"] != first+1 {
 			t.Errorf("%v", got)
@@ -63,7 +69,7 @@ func TestUsesOfKeys(t *testing.T) {
 		if got := u.News(map[string]int64{}, 10); len(got) != 2 { // to an origin that starts anew
 			t.Errorf("%v", got)
 		}
-		u.Learn(keysOf(nil))
+		learn(&u, keysOf(nil))
 		admits(false, "new", "other")
 		if got := u.News(map[string]int64{}, 10); len(got) != 0 {
 			t.Errorf("of tokens that are gone: %v", got)
@@ -74,23 +80,66 @@ func TestUsesOfKeys(t *testing.T) {
 // Keys are used while others are learned and told.
 func TestUsesAtOnce(t *testing.T) {
 	var u Uses
-	u.Learn(keysOf(map[string]string{"key": "gate"}))
+	learn(&u, keysOf(map[string]string{"key": "gate"}))
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for range 1000 {
-				if !u.Admit([]byte("key")) {
+				if _, known := u.Admit([]byte("key")); !known {
 					t.Error("not admitted")
 				}
 			}
 		})
 	}
 	for range 100 {
-		u.Learn(keysOf(map[string]string{"key": "gate"}))
+		learn(&u, keysOf(map[string]string{"key": "gate"}))
 		u.News(map[string]int64{}, 10)
 	}
 	wg.Wait()
 	if got := u.News(map[string]int64{}, 10); got["gate"] == 0 {
 		t.Errorf("%v", got)
 	}
+}
+
+// A key has its token's limits, by whichever secret, and keeps what it did when they change.
+func TestLimitsOfKeys(t *testing.T) {
+	var u Uses
+	rules := func(l Limits, own bool) *limit.Rules {
+		if !own {
+			return limit.New(limit.Limits{Rate: 1, Burst: 7})
+		}
+		made := limit.Limits{Rate: l.Rate, Burst: l.Burst}
+		if l.Guard {
+			made.Guard = limit.Guard{Forgiven: 1, SlowAfter: 1, SlowTo: 1, LockAfter: 2, LockFor: time.Minute}
+		}
+		return limit.New(made)
+	}
+	c := keysOf(map[string]string{"old": "gate", "new": "gate", "unsaid": "door", "free": "hall"})
+	c.ScannerLimits = map[string]Limits{"gate": {Rate: 1, Burst: 5}, "hall": {}}
+	u.Learn(c, rules)
+	take := func(secret string, n int, want limit.Why) {
+		t.Helper()
+		caller, known := u.Admit([]byte(secret))
+		if why, _ := caller.Take(n, int64(time.Second)); !known || why != want {
+			t.Errorf("%s: %v, %d not %d", secret, known, why, want)
+		}
+	}
+	take("old", 3, limit.No)
+	take("new", 2, limit.No)
+	take("new", 1, limit.TooFast)
+	take("unsaid", 7, limit.No)
+	take("unsaid", 1, limit.TooFast)
+	take("free", 10_000, limit.No)
+	c.ScannerLimits = map[string]Limits{"gate": {Rate: 1, Burst: 6, Guard: true}, "hall": {Rate: 1, Burst: 1}}
+	u.Learn(c, rules)
+	take("old", 1, limit.No)
+	take("old", 1, limit.TooFast)
+	take("free", 1, limit.No)
+	take("free", 1, limit.TooFast)
+	caller, _ := u.Admit([]byte("old"))
+	caller.Bad(2, int64(time.Second))
+	if got := u.Locked(int64(time.Second)); len(got) != 1 || got[0] != "new" && got[0] != "old" {
+		t.Errorf("locked out: %q", got)
+	}
+	take("new", 1, limit.LockedOut)
 }

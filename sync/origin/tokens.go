@@ -26,19 +26,30 @@ type MadeToken struct {
 	Token string `json:"token"`
 }
 
-// tokenOrder is the body of a request for a token.
-type tokenOrder struct {
+// TokenOrder is the body of a request for a token. What is nil is not said.
+type TokenOrder struct {
 	Kind      access.Kind `json:"kind"`
 	Name      string      `json:"name"`
-	Issuers   []string    `json:"issuers"`
-	Rate      float64     `json:"rate"`
-	MaxDeltas int         `json:"max_deltas"`
-	ExpiresIn *int64      `json:"expires_in_s"` // absent: it does not
+	Issuers   []string    `json:"issuers,omitempty"`
+	Rate      *float64    `json:"rate,omitempty"`
+	Burst     *int        `json:"burst,omitempty"`
+	Guard     *bool       `json:"guard,omitempty"`
+	MaxDeltas int         `json:"max_deltas,omitempty"`
+	ExpiresIn *int64      `json:"expires_in_s,omitempty"` // nil: it does not
 }
 
-// token is what is asked for.
-func (r *tokenOrder) token() (access.Token, error) {
-	t := access.Token{Kind: r.Kind, Name: r.Name, Issuers: r.Issuers, Rate: r.Rate, MaxDeltas: r.MaxDeltas}
+// Token is what is asked for, and what is wrong with it. A scanner key has limits if none are said.
+func (r *TokenOrder) Token() (access.Token, error) {
+	t := access.Token{Kind: r.Kind, Name: r.Name, Issuers: r.Issuers, MaxDeltas: r.MaxDeltas, Guard: r.Guard}
+	if r.Rate != nil {
+		t.Rate = *r.Rate
+	}
+	if r.Burst != nil {
+		t.Burst = *r.Burst
+	}
+	if r.Kind == access.Scan {
+		t.Limit(access.NewLimits(r.Rate, r.Burst, r.Guard))
+	}
 	if err := t.Check(); err != nil {
 		return t, err
 	}
@@ -71,12 +82,12 @@ func (o *Origin) serveTokens(rw http.ResponseWriter, req *http.Request) {
 
 func (o *Origin) makeToken(rw http.ResponseWriter, req *http.Request) {
 	const expected = `a token is asked for as {"kind":"push","name":"NAME"}`
-	var order tokenOrder
+	var order TokenOrder
 	if problem := readJSON(rw, req, maxOrder, expected, &order); problem != nil {
 		problem.Write(rw)
 		return
 	}
-	t, err := order.token()
+	t, err := order.Token()
 	if err != nil {
 		unexpected(expected, err).Write(rw)
 		return

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -104,6 +105,30 @@ func TestAPushTokensLife(t *testing.T) {
 	ok(o.tokens.Push, 200)
 }
 
+// A scanner key has limits if none are asked for, and none if that is asked for; edges are told of both.
+func TestLimitsOfScannerKeys(t *testing.T) {
+	o := open(t, t.TempDir(), "demo-a")
+	want := map[string]access.Limits{}
+	for body, l := range map[string]access.Limits{
+		`{"kind":"scan","name":"default"}`:                               {Rate: 1000, Burst: 10_000, Guard: true},
+		`{"kind":"scan","name":"gate","rate":5}`:                         {Rate: 5, Burst: 50, Guard: true},
+		`{"kind":"scan","name":"door","rate":5,"burst":9,"guard":false}`: {Rate: 5, Burst: 9},
+		`{"kind":"scan","name":"free","rate":0,"guard":false}`:           {},
+	} {
+		want[makeToken(t, o, body).ID] = l
+	}
+	var list struct{ Tokens []access.Token }
+	order(t, o, 200, "GET", "/v1/tokens", "", &list)
+	for _, token := range list.Tokens {
+		if l, own := token.Limits(); l != want[token.ID] || own != (token.Kind == access.Scan && token.Name != "scanner") {
+			t.Errorf("%s: %+v, %v", token.Name, l, own)
+		}
+	}
+	if c, _ := o.access.Control(); !maps.Equal(c.ScannerLimits, want) {
+		t.Errorf("edges are told %+v, not %+v", c.ScannerLimits, want)
+	}
+}
+
 func TestOrdersForTokensThatAreRefused(t *testing.T) {
 	o := open(t, t.TempDir(), "demo-a")
 	made := makeToken(t, o, `{"kind":"scan","name":"gate 1","expires_in_s":60}`)
@@ -116,6 +141,9 @@ func TestOrdersForTokensThatAreRefused(t *testing.T) {
 		part               string
 	}{
 		"no body":           {"POST", "/v1/tokens", "", scanedge.BadRequest, "must be push, scan or admin"},
+		"a gate's burst":    {"POST", "/v1/tokens", `{"kind":"scan","name":"n","rate":5,"burst":0}`, scanedge.BadRequest, "burst 0"},
+		"a gate's rate":     {"POST", "/v1/tokens", `{"kind":"scan","name":"n","rate":-1}`, scanedge.BadRequest, "rate -1"},
+		"a pusher's guard":  {"POST", "/v1/tokens", `{"kind":"push","name":"n","guard":true}`, scanedge.BadRequest, "for scanner keys"},
 		"no JSON":           {"POST", "/v1/tokens", "kind=push", scanedge.BadRequest, "not a JSON object"},
 		"unknown member":    {"POST", "/v1/tokens", `{"kind":"push","name":"n","issuer":"demo-a"}`, scanedge.BadRequest, "issuer"},
 		"two objects":       {"POST", "/v1/tokens", `{"kind":"push","name":"n"}{}`, scanedge.BadRequest, "something follows"},

@@ -12,6 +12,7 @@
 //	spawn.go      starting processes such that none outlives the fleet
 //	seed.go       pushing the demo population, or only what changed since the last start
 //	enrol.go      making edges known to the origin
+//	limits.go     strict limits of who scans
 //	await.go      waiting for readiness and for what was pushed
 //	codekeys.go   the issuers' code keys, for who makes rolling codes of the whole population
 //	metrics.go    reading the processes' metrics
@@ -45,6 +46,7 @@ type Config struct {
 	Edges    int       // how many edges, 1 or more
 	Subjects int       // demo subjects over all issuers, 0 or more
 	Listen   string    // HOST:PORT of the first edge's scan listener; "" is a free port on 127.0.0.1
+	Limits   bool      // scanners are limited, strictly; else they are not on this machine
 	Log      io.Writer // notices for people; nil is nowhere
 }
 
@@ -105,8 +107,13 @@ func (f *Fleet) start(ctx context.Context) error {
 		return err
 	}
 	f.update(func(up *Up) { up.Edges = make([]Edge, f.cfg.Edges) })
+	limits, err := f.limits()
+	if err != nil {
+		return err
+	}
 	for i := range f.cfg.Edges {
 		c := newEdge(f, i)
+		c.args = append(c.args, limits...)
 		if err := f.enrol(ctx, c); err != nil {
 			return err
 		}
