@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 GOTESTSUM := go tool gotestsum $(GOTESTSUM_FLAGS)
-.PHONY: help build run test test-js test-faults test-long lint deploy-check bench table wrk clean
+.PHONY: help build run test test-js test-faults test-long fuzz lint deploy-check bench table wrk clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,15 @@ test-faults: ## kills, cuts, frozen processes, full disks, flipped bits: real pr
 test-long: ## the long forms of the tests: more kills, more cycles, ten minutes of readers under stress
 	go test -race -timeout 60m ./cache -run TestReadersUnderStress -stress 5m -v
 	go test -race -timeout 60m ./cmd/e2e -run 'TestFault(Kills|Snapshot|Propagation|ExternalCluster|TakeOver)' -kills 100 -restarts 20 -cycles 5m -pushes 500 -load -1 -v
+
+FUZZTIME := 30s
+fuzz: ## each fuzzer of the scan path for 30 s (FUZZTIME): codes, request lines, batches, addresses
+	@set -e; for pkg in $$(go list ./edge/...); do \
+	  listed=$$(go test -list '^Fuzz' $$pkg); \
+	  for fuzzer in $$(echo "$$listed" | grep '^Fuzz'); do \
+	    echo "== $$fuzzer of $$pkg"; go test $$pkg -run '^$$' -fuzz "^$$fuzzer$$" -fuzztime $(FUZZTIME); \
+	  done; \
+	done
 
 lint: ## gofmt, vet (also for darwin, and the table for windows), staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -d .; exit 1; }
