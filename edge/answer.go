@@ -117,7 +117,7 @@ var problemBodies = func() map[scanedge.ProblemType][]byte {
 		scanedge.BadMinOffset:      "Scanedge-Min-Offset is an offset, or offsets of issuers: demo-a=12, demo-b=7",
 		scanedge.NotReady:          "scan again in a moment, or at another edge",
 		scanedge.TooStale:          "this edge has not heard from the origin for longer than the issuer allows; scan at another edge",
-		scanedge.Overloaded:        "scan again in a moment, or at another edge",
+		scanedge.Overloaded:        "scan at another edge, or wait as Retry-After says",
 		scanedge.TooManyCodes:      fmt.Sprintf("at most %d lines in one request", maxCodes),
 		scanedge.TooLarge:          fmt.Sprintf("at most %d bytes in one request", maxBody),
 		scanedge.UnsupportedCoding: "send the codes as they are",

@@ -38,7 +38,12 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, scanedge.UnsupportedCoding)
 		return
 	}
-	body := ctx.Request.Body()
+	sent, ok := s.readBody(ctx)
+	if !ok {
+		return
+	}
+	defer sent.release()
+	body := sent.bytes
 	lines := 1 + bytes.Count(body[:max(0, len(body)-1)], newline) // what ends the last line begins no other
 	if lines > maxCodes {
 		fail(ctx, scanedge.TooManyCodes)
@@ -49,7 +54,8 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 	}
 	b := s.batches.take()
 	if b == nil {
-		fail(ctx, scanedge.Overloaded)
+		s.shedBy["bodies"].Inc()
+		failOverloaded(ctx)
 		return
 	}
 	b.text, b.json = wantsText(ctx), isNDJSON(ctx)

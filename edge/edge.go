@@ -10,6 +10,8 @@
 //   - answer.go: verdicts and problems as bytes
 //   - time.go: how long requests take in here
 //   - serve.go: the fasthttp server around them
+//   - door.go, body.go, overload.go: what protects it from too many connections, bytes and requests
+//   - cors.go: what lets pages scan
 //
 // A scan takes one direction: code -> parse -> key -> one lookup -> verdict. It allocates nothing and waits for nobody: what
 // it reads is published whole, behind atomic pointers, by whoever follows the log. The package knows neither the log nor the
@@ -71,9 +73,13 @@ type Server struct {
 	scanTimes, batchTimes *clockwork
 	batches               batches
 
-	guests  *Guests // nil: they are not limited
-	limited limited
-	born    time.Time // limits count time from here
+	guests   *Guests // nil: they are not limited
+	limited  limited
+	born     time.Time // limits count time from here
+	cors     *cors     // nil unless pages of other origins may scan
+	bodies   bodies
+	overload *overload
+	shedBy   map[string]*metrics.Counter // requests and connections that were too many, by the reason
 
 	elsewhere counts // of scans that name no issuer which is held
 
@@ -95,6 +101,10 @@ func New(set *metrics.Set) *Server {
 		set: set, now: time.Now, skews: newSkews(set), elsewhere: newCounts(set, ""), own: map[string]*counts{},
 		limited: newLimited(set), born: time.Now(),
 		scanTimes: newClockwork(), batchTimes: newClockwork(),
+		overload: newOverload(), shedBy: map[string]*metrics.Counter{},
+	}
+	for _, reason := range []string{"queue", "bodies", "connections", "address"} {
+		s.shedBy[reason] = set.NewCounter(fmt.Sprintf("scanedge_shed_total{reason=%q}", reason))
 	}
 	set.RegisterMetricsWriter(func(w io.Writer) {
 		s.scanTimes.write(w, "scanedge_scan_seconds")

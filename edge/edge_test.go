@@ -324,7 +324,8 @@ func TestIdleConnectionsEndWithoutAnAnswer(t *testing.T) {
 	const whole = "GET /v1/scan/demo-a:g HTTP/1.1\r\nHost: e\r\n" + auth + "\r\n\r\n"
 	for sent, want := range map[string]string{
 		"": "", whole: "200", "GET /v1/scan/demo-a:g HTTP/1.1\r\nHost": "",
-		"POST /v1/scan HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nx": "", whole + "GET /": "200",
+		"POST /v1/scan HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nx": "401", whole + "GET /": "200",
+		"POST /v1/scan HTTP/1.1\r\nHost: e\r\n" + auth + "\r\nContent-Length: 10\r\n\r\nx": "",
 	} {
 		front := serving(t).HTTP()
 		front.ReadTimeout, front.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond

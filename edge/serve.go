@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"math"
 	"net"
 	"time"
 
@@ -24,26 +25,74 @@ var (
 	typeProblem = []byte("application/problem+json")
 )
 
-// HTTP returns a server whose Serve answers scans on a listener until its Shutdown.
+// readWithin is how long a request's header may take from its first byte, and how long a connection may be open without one.
+const readWithin = 10 * time.Second
+
+// HTTP returns a server whose Serve answers scans on a listener until its Shutdown. Its connections should come in by a [Door].
+//
+// A request's header must fit into 4 KiB; its body is left where it is until somebody wants it ([Server.readBody]): but for one byte, which
+// fasthttp wants to have seen, so nothing is held for what a stranger announces.
 func (s *Server) HTTP() *fasthttp.Server {
 	return &fasthttp.Server{
-		Handler:               s.answer,
-		ErrorHandler:          unreadable,
-		NoDefaultServerHeader: true,
-		MaxRequestBodySize:    maxBody,
-		ReadTimeout:           30 * time.Second,
-		WriteTimeout:          30 * time.Second, // an answer is small, and held in memory until it is taken
-		IdleTimeout:           2 * time.Minute,
-		CloseOnShutdown:       true,
-		Logger:                silent{},
+		Handler:                      s.answer,
+		ErrorHandler:                 unreadable,
+		NoDefaultServerHeader:        true,
+		HeaderReceived:               markTooLarge,
+		ExpectHandler:                expect,
+		StreamRequestBody:            true,
+		MaxRequestBodySize:           1,
+		DisablePreParseMultipartForm: true, // which would read a body before anybody was asked who sent it
+		ReadBufferSize:               4 << 10,
+		ReadTimeout:                  readWithin,
+		WriteTimeout:                 30 * time.Second, // an answer is small, and held in memory until it is taken
+		IdleTimeout:                  2 * time.Minute,
+		Concurrency:                  math.MaxInt32, // the door bounds them
+		CloseOnShutdown:              true,
+		Logger:                       silent{},
 	}
+}
+
+// markTooLarge makes fasthttp ask expect of a request whose body will not be read, rather than wait for its first byte.
+func markTooLarge(h *fasthttp.RequestHeader) (none fasthttp.RequestConfig) {
+	if h.ContentLength() > maxBody {
+		h.Set("Expect", "100-continue")
+	}
+	return none
+}
+
+// expect says whether a body that waits to be asked for should come.
+func expect(ctx *fasthttp.RequestCtx) (status int) {
+	if ctx.Request.Header.ContentLength() <= maxBody {
+		return fasthttp.StatusContinue
+	}
+	ctx.Response.Header.SetCanonical(cacheControl, noStore)
+	fail(ctx, scanedge.TooLarge)
+	return scanedge.TooLarge.Status()
 }
 
 // answer is Handle for a connection, which it closes in good order when the edge drains.
 func (s *Server) answer(ctx *fasthttp.RequestCtx) {
-	s.Handle(ctx)
+	s.protected(ctx)
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
+	}
+}
+
+// protected is Handle for as many as there is time for, and for pages that may ask.
+func (s *Server) protected(ctx *fasthttp.RequestCtx) {
+	if s.cors != nil {
+		s.cors.mark(ctx)
+	}
+	c := doorOf(ctx.Conn())
+	if c != nil && s.shed(ctx, c) {
+		return
+	}
+	if s.cors != nil && s.cors.preflight(ctx) {
+		return
+	}
+	s.Handle(ctx)
+	if c != nil && ctx.Response.StatusCode() == fasthttp.StatusOK {
+		c.answered.Store(true)
 	}
 }
 

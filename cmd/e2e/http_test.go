@@ -132,6 +132,7 @@ var notScripted = map[scanedge.ProblemType]string{
 	scanedge.NotReached:     "an edge must be behind; the tests of sync/origin have some",
 	scanedge.SecretMissing:  "an origin must start without a file; the tests of sync/origin take it away",
 	scanedge.NotWritten:     "a disk must fail; the tests of sync/origin take it away",
+	scanedge.Overloaded:     "an edge must have more than it can do; TestFaultOverload gives it that",
 }
 
 func TestHTTPContractNamesEveryProblem(t *testing.T) {

@@ -31,6 +31,8 @@ type edgeFlags struct {
 	takeOver    bool
 	drain       time.Duration
 	incarnation string // no flag: names this process
+
+	front frontFlags
 }
 
 func newEdgeCmd() *cobra.Command {
@@ -92,6 +94,7 @@ there are two tables in memory. SIGUSR2 makes an edge start such a process by it
 	fl.DurationVar(&f.drain, "drain", drainWithin, "how long a process that ends waits for connections that are kept: each is closed with its next answer, "+
 		"then all")
 	f.limits.add(fl)
+	f.front.add(fl)
 	cmd.AddCommand(newEdgeEnrolCmd(), newEdgeListCmd(), newEdgeRevokeCmd())
 	return cmd
 }
@@ -124,6 +127,9 @@ func checkEdge(f edgeFlags) error {
 	if f.drain < 0 {
 		return usageError("--drain is %v; it must be 0s or more", f.drain)
 	}
+	if err := f.front.check(); err != nil {
+		return err
+	}
 	for _, id := range f.issuers {
 		if err := cache.CheckIssuer([]byte(id)); err != nil {
 			return usageError("--issuers: %q: %w", id, err)
@@ -154,6 +160,10 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err := at.listen(f, before); err != nil {
 		return err
 	}
+	shown, err := f.front.cert()
+	if err != nil {
+		return err
+	}
 	dir.warnExposed(logger, "identity/key.pem")
 	if before != nil {
 		f.join = "" // it is who it is
@@ -162,7 +172,7 @@ func runEdge(ctx context.Context, f edgeFlags) error {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	return newEdgeProcess(f, dir, at, before, id, logger.With("edge", id.Name())).run(ctx)
+	return newEdgeProcess(f, dir, at, before, id, shown, logger.With("edge", id.Name())).run(ctx)
 }
 
 // vouch is what the server can say of an issuer when a replica published a view.

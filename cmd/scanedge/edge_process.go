@@ -36,6 +36,8 @@ type edgeProcess struct {
 	keys   *access.Uses
 	keeper *replica.Keeper
 	front  *fasthttp.Server
+	door   *edge.Door // all scans come in by it
+	shown  *shownCert // to scanners; nil: id
 
 	at           doors
 	admin, peers *web
@@ -49,9 +51,10 @@ type edgeProcess struct {
 }
 
 // newEdgeProcess makes it; it does nothing yet.
-func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id *enrol.Identity, logger *slog.Logger) *edgeProcess {
+func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id *enrol.Identity, shown *shownCert,
+	logger *slog.Logger) *edgeProcess {
 	p := &edgeProcess{
-		f: f, dir: dir, at: at, id: id, origin: strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/"), logger: logger,
+		f: f, dir: dir, at: at, id: id, shown: shown, origin: strings.TrimRight(cmp.Or(f.origin, id.Origin()), "/"), logger: logger,
 		set: metrics.NewSet(), fleet: new(fellows), keys: new(access.Uses), before: before, successors: make(chan *successor),
 	}
 	config := replica.Config{Incarnation: f.incarnation, PeerURL: p.listening().Peer}
@@ -66,7 +69,8 @@ func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id
 	f.limits.made.apply(p.server, p.keys, p.set)
 	var rings keyrings
 	p.server.Hold(f.issuers)
-	p.front = p.server.HTTP()
+	p.server.AllowOrigins(f.front.origins)
+	p.front, p.door = p.server.HTTP(), p.server.Door(f.front.bounds(openFiles(), logger))
 	config.Origin, config.Client, config.Sources = p.origin, client(id.Client()), client(id.ToSources(p.fleet.know))
 	config.Issuers, config.Dir, config.MemoryLimit = f.issuers, f.dir, int64(f.memory)
 	config.SnapshotEvery, config.ScrubEvery = f.snapshotEvery, f.scrubEvery
@@ -79,6 +83,7 @@ func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id
 	config.Publish = func(pub issuer.Public, v replica.View) { p.server.Publish(pub.ID, vouch(pub, v, rings.of(pub))) }
 	config.Logger, config.Metrics = logger, p.set
 	p.keeper = replica.New(config)
+	shown.gauge(p.set)
 	p.set.NewGauge("scanedge_certificate_expires_seconds", func() float64 { return float64(id.Ends().Unix()) })
 	return p
 }
@@ -157,9 +162,10 @@ func (p *edgeProcess) open() error {
 	unready := func() string { return cmp.Or(p.keeper.Refused(), p.server.Unready()) }
 	p.admin = serve(p.at[adminDoor], adminHandler(p.set, unready, edgeReport(p.id.Name(), p.keeper)), p.logger)
 	scans, secure := p.at[scanDoor], p.at[secureDoor]
-	p.scans.Go(func() { p.accepted(p.front.Serve(scans)) })
+	p.scans.Go(func() { p.accepted(p.front.Serve(p.door.Listen(scans))) })
 	p.scans.Go(func() {
-		p.accepted(p.front.Serve(tls.NewListener(secure, p.f.limits.made.askForCertificates(p.id.Server()))))
+		asks := p.f.limits.made.askForCertificates(p.shown.server(p.id.Server()))
+		p.accepted(p.front.Serve(tls.NewListener(p.door.Listen(secure), asks)))
 	})
 	says := p.listening()
 	p.dir.lent = false
@@ -234,12 +240,13 @@ func (p *edgeProcess) finish() {
 	}
 }
 
-// renew keeps the certificate good until stopRenewing.
+// renew keeps the certificates good until stopRenewing.
 func (p *edgeProcess) renew() {
 	ctx, end := context.WithCancel(context.Background())
 	p.endRenew = end
 	p.renewing.Go(func() { p.id.Keep(ctx, p.origin, p.logger) })
 	p.renewing.Go(func() { sayLockedOut(ctx, p.server, p.keys, p.logger) })
+	p.renewing.Go(func() { p.shown.keep(ctx, p.logger) })
 }
 
 func (p *edgeProcess) stopRenewing() {

@@ -1,0 +1,279 @@
+package edge
+
+import (
+	"container/list"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// spareFor is how long a connection on which scans were answered must have been idle before it is closed for the sake of a new one.
+const spareFor = 10 * time.Second
+
+// Door bounds the connections of an edge's listeners together. When it is full it makes room rather than turn the new one away: a
+// connection on which no scan was ever answered goes first, the oldest of them; then one on which none was for [spareFor], the one that
+// waits longest. So those who connect and say nothing, or who dribble, push each other out, and a scanner that asks from time to time
+// keeps its connection. A newcomer has at least the time in which strangers fill a quarter of the door to ask its first question.
+//
+// One address (a /64 of IPv6) can be bounded too: beyond it, it pushes out its own. Many scanners behind one address share its bound.
+//
+// Its listeners may be used at the same time.
+type Door struct {
+	bounds Bounds
+	turned func(reason string)
+
+	mu    sync.Mutex
+	hosts map[netip.Addr]*host
+	fresh list.List // of *conn: no scan was answered on them when they were last looked at; the oldest first
+	kept  list.List // of *conn: some was; the one that was looked at longest ago first
+}
+
+// Bounds are what a [Door] admits at once. None is 0.
+type Bounds struct {
+	Connections int
+	PerAddress  int
+	Exempt      func(netip.Addr) bool // has no bound of its own: a proxy, or this machine; may be nil
+}
+
+type host struct {
+	addr  netip.Addr
+	all   int
+	fresh list.List
+}
+
+// conn is a connection that came in by a Door.
+type conn struct {
+	*net.TCPConn
+	door  *Door
+	probe *waitProbe
+
+	asked    uint32      // requests that came; its goroutine's own
+	answered atomic.Bool // a scan was, since the door looked last
+
+	// Guarded by door.mu.
+	host     *host
+	place    *list.Element // in door.fresh or door.kept; nil once closed
+	ofHost   *list.Element // in host.fresh, or nil
+	lastSeen time.Time     // when the door last saw that a scan had been answered
+}
+
+// Door returns a door for the server's listeners, and shows in the metrics how many connections are open and why others were closed.
+// Once.
+func (s *Server) Door(b Bounds) *Door {
+	d := &Door{bounds: b, turned: func(reason string) { s.shedBy[reason].Inc() }, hosts: map[netip.Addr]*host{}}
+	s.set.NewGauge("scanedge_connections", func() float64 { return float64(d.Open()) })
+	return d
+}
+
+// Listen returns l behind the door. l must give TCP connections.
+func (d *Door) Listen(l net.Listener) net.Listener { return &doorListener{l, d} }
+
+// Open returns how many connections are open.
+func (d *Door) Open() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fresh.Len() + d.kept.Len()
+}
+
+type doorListener struct {
+	net.Listener
+	door *Door
+}
+
+// Accept returns the next connection that finds a place. Where the system has no file or memory for one, it closes one of ours and goes
+// on: a server whose listener fails is gone for good.
+func (l *doorListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		switch {
+		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ENOBUFS):
+			l.door.shrink(time.Now())
+			time.Sleep(10 * time.Millisecond)
+		case errors.Is(err, syscall.ECONNABORTED):
+		case err != nil:
+			return nil, err
+		default:
+			if c := l.door.admit(c.(*net.TCPConn), time.Now()); c != nil {
+				return c, nil
+			}
+		}
+	}
+}
+
+// shrink closes a connection, if one can be spared.
+func (d *Door) shrink(now time.Time) {
+	d.mu.Lock()
+	victim := d.victim(now)
+	d.mu.Unlock()
+	d.turn(victim, "connections")
+}
+
+// admit returns the connection with its place, or nil after it was closed for want of one.
+func (d *Door) admit(tcp *net.TCPConn, now time.Time) *conn {
+	c := &conn{TCPConn: tcp, door: d, probe: newWaitProbe(tcp), lastSeen: now}
+	addr := peerOf(tcp.RemoteAddr())
+
+	d.mu.Lock()
+	victim, reason := d.makeRoom(addr, now)
+	if victim == nil && reason != "" {
+		victim = c
+	} else {
+		d.enter(c, addr)
+	}
+	d.mu.Unlock()
+
+	d.turn(victim, reason)
+	if victim == c {
+		return nil
+	}
+	return c
+}
+
+// makeRoom finds who must go for a newcomer of that address. There is a reason if somebody must, and nobody if it is the newcomer.
+func (d *Door) makeRoom(addr netip.Addr, now time.Time) (victim *conn, reason string) {
+	h := d.hosts[addr]
+	if h != nil && h.all >= d.bounds.PerAddress && (d.bounds.Exempt == nil || !d.bounds.Exempt(addr)) {
+		return d.unanswered(&h.fresh, now), "address"
+	}
+	if d.fresh.Len()+d.kept.Len() >= d.bounds.Connections {
+		return d.victim(now), "connections"
+	}
+	return nil, ""
+}
+
+// victim is the connection that the door can best do without, or nil. Three quarters of the door may be held by those on which scans
+// were answered, or newcomers would have no time to ask.
+func (d *Door) victim(now time.Time) *conn {
+	if d.fresh.Len() < d.bounds.Connections/4 {
+		if c := d.idle(now); c != nil {
+			return c
+		}
+	}
+	if c := d.unanswered(&d.fresh, now); c != nil {
+		return c
+	}
+	return d.idle(now)
+}
+
+// looks bounds how many connections are looked at for one that goes. The others are looked at for the next newcomer.
+const looks = 64
+
+// unanswered takes the oldest connection of the list on which no scan was answered, and keeps those on which one was.
+func (d *Door) unanswered(fresh *list.List, now time.Time) *conn {
+	for range looks {
+		e := fresh.Front()
+		if e == nil {
+			return nil
+		}
+		c := e.Value.(*conn)
+		if !c.answered.Swap(false) {
+			d.leave(c)
+			return c
+		}
+		d.keep(c, now)
+	}
+	return nil
+}
+
+// idle takes the connection whose last answer is longest ago, if that is long enough.
+func (d *Door) idle(now time.Time) *conn {
+	for range looks {
+		e := d.kept.Front()
+		if e == nil {
+			return nil
+		}
+		c := e.Value.(*conn)
+		if c.answered.Swap(false) {
+			c.lastSeen = now
+			d.kept.MoveToBack(e)
+			continue
+		}
+		if now.Sub(c.lastSeen) < spareFor {
+			return nil // those behind it were seen later
+		}
+		d.leave(c)
+		return c
+	}
+	return nil
+}
+
+// enter, keep and leave move a connection between the lists.
+func (d *Door) enter(c *conn, addr netip.Addr) {
+	h := d.hosts[addr]
+	if h == nil {
+		h = &host{addr: addr}
+		d.hosts[addr] = h
+	}
+	h.all++
+	c.host, c.place, c.ofHost = h, d.fresh.PushBack(c), h.fresh.PushBack(c)
+}
+
+func (d *Door) keep(c *conn, now time.Time) {
+	d.fresh.Remove(c.place)
+	c.host.fresh.Remove(c.ofHost)
+	c.place, c.ofHost, c.lastSeen = d.kept.PushBack(c), nil, now
+}
+
+func (d *Door) leave(c *conn) {
+	if c.place == nil {
+		return
+	}
+	if c.ofHost != nil {
+		d.fresh.Remove(c.place)
+		c.host.fresh.Remove(c.ofHost)
+	} else {
+		d.kept.Remove(c.place)
+	}
+	if c.host.all--; c.host.all == 0 {
+		delete(d.hosts, c.host.addr)
+	}
+	c.place, c.ofHost = nil, nil
+}
+
+// turn closes the connection at once, so that the kernel holds nothing for it either.
+func (d *Door) turn(c *conn, reason string) {
+	if c == nil {
+		return
+	}
+	d.turned(reason)
+	_ = c.SetLinger(0)
+	_ = c.TCPConn.Close()
+}
+
+// Close closes the connection and gives its place back.
+func (c *conn) Close() error {
+	c.door.mu.Lock()
+	c.door.leave(c)
+	c.door.mu.Unlock()
+	return c.TCPConn.Close()
+}
+
+// peerOf is the address that a connection is counted under.
+func peerOf(a net.Addr) netip.Addr {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr := tcp.AddrPort().Addr().Unmap()
+	if addr.Is4() {
+		return addr
+	}
+	p, _ := addr.WithZone("").Prefix(64)
+	return p.Addr()
+}
+
+// doorOf returns the connection as it came in by a door, also from under TLS, or nil.
+func doorOf(c net.Conn) *conn {
+	switch c := c.(type) {
+	case *conn:
+		return c
+	case interface{ NetConn() net.Conn }:
+		mine, _ := c.NetConn().(*conn)
+		return mine
+	}
+	return nil
+}

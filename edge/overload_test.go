@@ -1,0 +1,184 @@
+package edge
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// queueing plays a server that answers one request after the other: each waits until those before it are done. It tells when each is served
+// or refused, as the kernel would: the wait in whole ticks of tick.
+type queueing struct {
+	scan, refusal, tick time.Duration
+}
+
+type queueingResult struct {
+	served, refused int
+	longest         time.Duration // that a served one waited
+}
+
+// play lets requests come at random, at a rate times what the server can serve, for a time.
+func (q queueing) play(o *overload, rate float64, d time.Duration, r *rand.Rand) (res queueingResult) {
+	var came, free time.Duration
+	for came < d {
+		came += time.Duration(r.ExpFloat64() * float64(q.scan) / rate)
+		free = max(free, came)
+		waited := free - came
+		if o.tooLong(waited/q.tick*q.tick, waitScan, o.base.Add(free)) {
+			o.refused.Add(1)
+			res.refused++
+			free += q.refusal
+			continue
+		}
+		res.served++
+		res.longest = max(res.longest, waited)
+		free += q.scan
+	}
+	return res
+}
+
+// At any load the server is as busy as it can be, what it serves has not waited long, and what it need not refuse it doesn't.
+func TestOverloadKeepsBusyAndQuick(t *testing.T) {
+	for _, tick := range []time.Duration{time.Millisecond, 4 * time.Millisecond} {
+		for _, load := range []float64{0.5, 0.9, 2, 5} {
+			t.Run(fmt.Sprintf("%v/%v", tick, load), func(t *testing.T) {
+				seed := rand.Uint64()
+				r := rand.New(rand.NewPCG(seed, 0))
+				q := queueing{scan: 200 * time.Microsecond, refusal: 4 * time.Microsecond, tick: tick}
+				o := newOverload()
+				const d = 20 * time.Second
+				res := q.play(o, load, d, r)
+				f := float64(q.refusal) / float64(q.scan)
+				most := float64(d/q.scan) * min(load, (1-load*f)/(1-f))
+				if load < 1 && res.refused > 0 {
+					t.Errorf("%d were refused without need (seed %d)", res.refused, seed)
+				}
+				if float64(res.served) < 0.95*most {
+					t.Errorf("%d were served of %.0f that could be (seed %d)", res.served, most, seed)
+				}
+				if bound := waitScan + 2*waitInterval; load >= 2 && res.longest > bound {
+					t.Errorf("a served one waited %v (seed %d)", res.longest, seed)
+				}
+			})
+		}
+	}
+}
+
+// A burst is served; what stays is refused; and when it went, nothing is.
+func TestOverloadTellsBurstsFromQueues(t *testing.T) {
+	o, now := newOverload(), time.Now()
+	ask := func(n int, waited, every time.Duration) (refused int) {
+		for range n {
+			if now = now.Add(every); o.tooLong(waited, waitScan, now) {
+				refused++
+			}
+		}
+		return refused
+	}
+	if ask(200, 50*time.Millisecond, waitInterval/400) > 0 {
+		t.Error("a burst of half an interval was refused")
+	}
+	ask(1, 0, waitInterval)
+	if ask(100, 50*time.Millisecond, waitInterval/400) > 0 {
+		t.Error("a burst was refused after one that had not waited")
+	}
+	if n := ask(400, 50*time.Millisecond, waitInterval/100); n < 290 || n > 330 {
+		t.Errorf("%d of 400 were refused of a queue four intervals long", n)
+	}
+	if ask(100, waitScan, waitInterval/1000) > 0 {
+		t.Error("one was refused that had not waited too long")
+	}
+	ask(100, 0, 2*waitInterval/waitSamples)
+	if ask(100, 50*time.Millisecond, waitInterval/200) > 0 {
+		t.Error("the queue is gone, and one was refused")
+	}
+	ask(100, 0, 2*waitInterval/waitSamples)
+	if ask(waitSamples-2, 50*time.Millisecond, 10*time.Second) > 0 {
+		t.Error("a few that waited were taken for a queue")
+	}
+}
+
+// Refusals are held back while they cost more than their share, the longer the longer they do, and no more when they do not.
+func TestRefusalsAreHeldBack(t *testing.T) {
+	o := newOverload()
+	var cpu time.Duration
+	interval := func(refused int64) time.Duration {
+		cpu += waitInterval
+		o.refused.Store(refused)
+		o.pace(cpu)
+		return time.Duration(o.hold.Load())
+	}
+	share := int64(waitInterval / refusalShare / refusalCost)
+	if hold := interval(share); hold != 0 {
+		t.Errorf("held back by %v though they cost no more than they may", hold)
+	}
+	for last := time.Duration(0); last < longestHold; {
+		hold := interval(share + 1)
+		if hold <= last || hold > longestHold {
+			t.Fatalf("held back by %v after %v", hold, last)
+		}
+		last = hold
+	}
+	if hold := interval(share + 1); hold != longestHold {
+		t.Errorf("held back by %v", hold)
+	}
+	for range 20 {
+		interval(0)
+	}
+	if hold := interval(0); hold != 0 {
+		t.Errorf("still held back by %v", hold)
+	}
+}
+
+// A request over a real socket is refused when the kernel says that it waited, with all that a client needs to wait in its turn.
+func TestShedOverASocket(t *testing.T) {
+	s := serving(t)
+	front, busy := s.HTTP(), time.Duration(0)
+	handle := front.Handler
+	front.Handler = func(ctx *fasthttp.RequestCtx) {
+		time.Sleep(busy)
+		handle(ctx)
+	}
+	conn := dialTCP(t, s, front)
+	s.overload.queue.Store(true)
+	if res, body := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != http.StatusOK {
+		t.Fatal("one that had not waited: ", res.Status, body)
+	}
+	busy = 5 * waitScan
+	res, body := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth)
+	after := res.Header.Get("Retry-After")
+	if res.StatusCode != http.StatusServiceUnavailable || len(after) != 1 || after < "1" || after > "3" || res.Close {
+		t.Errorf("%s, Retry-After %q, closed %v: %s", res.Status, after, res.Close, body)
+	}
+	if res, body := ask(t, conn, "POST /v1/scan", "demo-a:g", auth); res.StatusCode != http.StatusOK {
+		t.Error("a batch that had not waited so long: ", res.Status, body)
+	}
+	if n := s.shedBy["queue"].Get(); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+	s.overload.queue.Store(false)
+	if res, body := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != http.StatusOK {
+		t.Error("one that waited, without a queue: ", res.Status, body)
+	}
+}
+
+// dialTCP is a connection that came in by a door of s.
+func dialTCP(t *testing.T, s *Server, front *fasthttp.Server) net.Conn {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, front, s.Door(Bounds{Connections: 10, PerAddress: 10}).Listen(l))
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
