@@ -105,17 +105,20 @@ func (s *Server) charge(v *verdict, by asker) {
 	}
 }
 
-// chargeGuest lets one whose code proves itself through what others did at his address, but for its rate.
+// chargeGuest lets one whose code proves itself through what others did at his address, but for its rate. Who is refused by an edge that is
+// not ready did nothing.
 func (s *Server) chargeGuest(v *verdict, address limit.Caller, now int64) {
 	var why limit.Why
 	var wait time.Duration
-	if proven := v.outcome != noKey && v.outcome != forgedCode; !proven && address.Guarded() {
+	switch proven := v.vouch != nil; {
+	case v.outcome == notReady:
+	case !proven && address.Guarded():
 		why, wait = address.Bad(1, now)
-	} else {
-		if proven && v.vouch != nil {
-			t := s.guests.Table
-			why, wait = t.Caller(t.Name(limit.Holder, v.code.Issuer(), v.code.Subject()), s.guests.Holders, now).Spend(1, now)
-		}
+	case proven:
+		t := s.guests.Table
+		why, wait = t.Caller(t.Name(limit.Holder, v.code.Issuer(), v.code.Subject()), s.guests.Holders, now).Spend(1, now)
+		fallthrough
+	default:
 		if why == limit.No {
 			why, wait = address.Spend(1, now)
 		}
