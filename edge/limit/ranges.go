@@ -129,7 +129,7 @@ func (p *pieces) at(a place) *Rules {
 func (r *Ranges) All() []*Rules { return slices.Concat(r.ipv4.rules, r.ipv6.rules) }
 
 // Kind is what a key names.
-type Kind uint64
+type Kind uint8
 
 // The kinds of keys.
 const (
@@ -137,6 +137,7 @@ const (
 	ipv6
 	Holder
 	Certificate
+	kinds
 )
 
 // Address is the key of who comes from an address.
@@ -150,7 +151,7 @@ func Address(a netip.Addr) Key {
 // Name is the key of who goes by a name that has one part or more, each without a byte 0xff.
 func (t *Table) Name(kind Kind, parts ...[]byte) Key {
 	var h maphash.Hash
-	h.SetSeed(t.seed)
+	h.SetSeed(t.seeds[kind])
 	for _, p := range parts {
 		_, _ = h.Write(p)
 		_ = h.WriteByte(0xff)

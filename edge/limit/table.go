@@ -19,7 +19,7 @@ type set struct {
 // Table keeps callers whom nobody registered, by key, in memory of one size. Its methods are safe for concurrent use. One who is
 // known is found without a lock, and nothing is allocated.
 type Table struct {
-	seed  maphash.Seed
+	seeds [kinds]maphash.Seed // two keys of different kinds are two
 	sets  []set
 	shift int
 	after int64 // the longest that one who was locked out still has something to lose
@@ -34,7 +34,10 @@ type Table struct {
 // NewTable makes a table of that many callers, 8 or more, rounded up to a power of 2: 24 bytes each. All rules that it will be asked with
 // must be named.
 func NewTable(callers int, all ...*Rules) *Table {
-	t := &Table{seed: maphash.MakeSeed(), shift: 64}
+	t := &Table{shift: 64}
+	for i := range t.seeds {
+		t.seeds[i] = maphash.MakeSeed()
+	}
 	n := 1
 	for n*ways < callers {
 		n *= 2
@@ -69,12 +72,11 @@ func (t *Table) Caller(k Key, r *Rules, now int64) Caller {
 	return t.enter(s, tag, r, now)
 }
 
-// tag is the key's hash, under this process's key. It is not 0.
+// tag is the key's hash, under this process's keys. It is not 0.
 func (t *Table) tag(k Key) uint64 {
-	var b [16]byte
-	binary.NativeEndian.PutUint64(b[:8], uint64(k.kind))
-	binary.NativeEndian.PutUint64(b[8:], k.name)
-	return max(1, maphash.Bytes(t.seed, b[:]))
+	var b [8]byte // of 16 in two stores the hash would wait for the second
+	binary.NativeEndian.PutUint64(b[:], k.name)
+	return max(1, maphash.Bytes(t.seeds[k.kind], b[:]))
 }
 
 func (s *set) find(tag uint64) int {
