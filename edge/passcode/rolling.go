@@ -5,7 +5,9 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding"
 	"encoding/binary"
+	"hash"
 
 	"github.com/scanedge/scanedge/cache"
 )
@@ -45,10 +47,10 @@ func (s *Secret) mac(c *Code) [macSize]byte {
 
 // Key is one of an issuer's code keys, ready for use. It does not change: any number may use it at once. Make one with [NewKey].
 type Key struct {
-	id   byte
-	prk  [sha256.Size]byte // of HKDF
-	head []byte            // of HKDF's info
-	of   string            // the issuer
+	id           byte
+	inner, outer []byte // the hash's states after the two padded keys of the HMAC under HKDF's PRK
+	head         []byte // of HKDF's info
+	of           string // the issuer
 }
 
 const keySalt = "scanedge code key v1"
@@ -59,7 +61,19 @@ func NewKey(issuer string, id byte, secret []byte) Key {
 	if err != nil { // only where nothing but FIPS 140 is allowed, for a secret too short for it
 		panic("passcode: " + err.Error())
 	}
-	return Key{id, [sha256.Size]byte(prk), appendHead(nil, []byte(issuer), id), issuer}
+	return Key{id, stateAfter(prk, innerPad), stateAfter(prk, outerPad), appendHead(nil, []byte(issuer), id), issuer}
+}
+
+// stateAfter is the hash's state when a key of 32 bytes has gone in with its pad.
+func stateAfter(key []byte, pad [sha256.BlockSize]byte) []byte {
+	subtle.XORBytes(pad[:], pad[:], key)
+	h := sha256.New()
+	h.Write(pad[:])
+	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		panic("passcode: " + err.Error()) // documented not to happen
+	}
+	return state
 }
 
 // ID is the key's id.
@@ -71,11 +85,25 @@ func (Key) String() string { return "key(secret)" }
 // GoString hides it too.
 func (k Key) GoString() string { return k.String() }
 
-// Secret derives a subject's secret. It allocates nothing.
-func (k *Key) Secret(subject []byte) Secret {
+// Secret derives a subject's secret. It allocates nothing: the compiler knows what New returns and keeps it on the stack.
+func (k *Key) Secret(subject []byte) (s Secret) {
 	var buf [maxHead + cache.MaxSubject + 1]byte
 	info := append(append(buf[:0], k.head...), subject...)
-	return hmac(&k.prk, append(info, 1)) // HKDF-Expand: one block is all that is asked for
+	h := sha256.New()
+	restore(h, k.inner)
+	h.Write(append(info, 1)) // HKDF-Expand: one block is all that is asked for
+	h.Sum(s[:0])
+	restore(h, k.outer)
+	h.Write(s[:])
+	h.Sum(s[:0])
+	return s
+}
+
+// restore gives a hash a state. Inlined, or the hash would be on the heap.
+func restore(h hash.Hash, state []byte) {
+	if h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state) != nil {
+		panic("passcode: a key that NewKey did not make")
+	}
 }
 
 // Verify reports whether c is a rolling code that was made with this key: whenever that was. How long it takes does not depend on
