@@ -15,6 +15,7 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/edge/passcode"
 	"github.com/scanedge/scanedge/sync/issuer"
 	"github.com/scanedge/scanedge/sync/origin"
 )
@@ -60,7 +61,7 @@ func (f *policyFlags) risks(cmd *cobra.Command, now issuer.Policy) (risks []stri
 		risks = append(risks, fmt.Sprintf("Edges that are cut off refuse to answer after %s then, not after %s.", f.maxStale.String(), before))
 	}
 	if set("code-window") && f.window < now.CodeWindowSteps {
-		risks = append(risks, fmt.Sprintf("Rolling codes are refused then where a phone's clock is off by more than %d s.", f.window*codeStep))
+		risks = append(risks, fmt.Sprintf("Rolling codes are refused then where a phone's clock is off by more than %d s.", f.window*passcode.StepSeconds))
 	}
 	if m := now.MaxChange; set("max-change-bad") && float64(f.bad) > m.Bad || set("max-change-all") && float64(f.all) > m.All ||
 		set("max-change-floor") && f.floor > m.Floor {
@@ -68,9 +69,6 @@ func (f *policyFlags) risks(cmd *cobra.Command, now issuer.Policy) (risks []stri
 	}
 	return risks
 }
-
-// codeStep is how long a rolling code is its phone's newest, in seconds.
-const codeStep = 30
 
 // rekeyFlags are what may be done to an issuer's code keys.
 type rekeyFlags struct{ fresh, dropOld bool }
@@ -286,7 +284,7 @@ func showIssuer(cmd *cobra.Command, f *operatorFlags, i origin.IssuerDetail) err
 			{"digest", i.Digest},
 			{"max stale", time.Duration(p.MaxStaleSeconds * 1e9).String()},
 			{"plain codes", map[bool]string{true: "answered", false: "refused"}[p.Plain]},
-			{"code window", fmt.Sprintf("%d steps of %d s either way", p.CodeWindowSteps, codeStep)},
+			{"code window", fmt.Sprintf("%d s either way", p.CodeWindowSteps*passcode.StepSeconds)},
 			{"snapshot every", every},
 			{"max change", fmt.Sprintf("%s to red or void, %s in all, above %d subjects", bad.String(), all.String(), p.MaxChange.Floor)},
 			{"public key", base64.StdEncoding.EncodeToString(i.PublicKey)},

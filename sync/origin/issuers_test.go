@@ -177,6 +177,7 @@ func waitsFor(t *testing.T, o *Origin, why string) {
 	refused(t, post(o, "gz", strings.NewReader("subject,status\nx,red\n")), scanedge.SecretMissing, why)
 	refused(t, call(o.API(), "PUT", "/v1/issuers/gz", o.tokens.Admin, ""), scanedge.SecretMissing, why)
 	refused(t, call(o.API(), "POST", "/v1/issuers/gz/rollback", o.tokens.Admin, `{"to":1}`), scanedge.SecretMissing, why)
+	refused(t, call(o.API(), "POST", "/v1/issuers/gz/subjects/x/codes", o.tokens.Admin, `{"until":"2100-01-01T00:00:00Z"}`), scanedge.SecretMissing, why)
 	edge := asEdge(t, o)
 	for _, path := range []string{"/snapshot", "/snapshots/x", "/log?after=0"} {
 		refused(t, call(edge, "GET", "/v1/issuers/gz"+path, "", ""), scanedge.SecretMissing, why)
