@@ -130,11 +130,11 @@ func TestCodeVerify(t *testing.T) {
 			t.Errorf("%q: %q, want %s", args, out, want)
 		}
 	}
-	check(0, `^valid  rolling code of d1 of demo-a, [0-9.]+s left\n$`, "", o.minted(0))
+	check(0, `^valid  rolling code of d1 of demo-a, ([0-9.]+s left|over for [0-9.]+s)\n$`, "", o.minted(0))
 	check(0, `^valid  rolling`, o.minted(0)+"\n", "-")
 	check(0, `^{"valid":true,"code":"SE1\.DEMO-A\.[A-Z2-7]+","form":"rolling","issuer":"demo-a","subject":"d1","key_id":8,"step":[0-9]+,"from":"[^"]+","until":"[^"]+"}\n$`, "", "--json", o.minted(0))
 	check(1, `^code-expired  The code has expired  rolling code of d1 of demo-a, over for [0-9a-z.]+\n$`, "", o.minted(-10))
-	check(1, `^{"valid":false,"error":"clock-ahead","ahead_s":(2[67][0-9]|28[0-9]|29[0-9]|300),"code":`, "", "--json", o.minted(10))
+	check(1, `^{"valid":false,"error":"clock-ahead","ahead_s":(2[0-9][0-9]|300),"code":`, "", "--json", o.minted(10))
 	check(1, `^malformed-code  `, "", "SE1.")
 	check(1, `^{"valid":false,"error":"malformed-code"}\n$`, "", "SE1.", "--json")
 	check(1, `^malformed-code  `, "", "-")
