@@ -30,6 +30,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	} else if bytes.Equal(path, scanPath) {
 		s.handleBatch(ctx)
 		s.batchTimes.count(ctx.ConnID(), time.Since(began))
+	} else if string(path) == OpenAPIPath {
+		s.handleContract(ctx)
 	} else {
 		fail(ctx, scanedge.NotFound)
 	}

@@ -4,11 +4,19 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -24,7 +32,9 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/cmd/internal/fleet"
+	"github.com/scanedge/scanedge/edge/passcode"
 	"github.com/scanedge/scanedge/sync/enrol"
+	"github.com/scanedge/scanedge/sync/issuer"
 )
 
 // The HTTP contract is in testdata/http: exchanges, one after another, each begun by its request line.
@@ -40,6 +50,7 @@ import (
 //	* cut 8                                  the last 8 bytes of what would be sent as the body are not
 //	* hang up                                nothing will ever follow the body
 //	* poll                                   it is asked again until the answer is right, for 10 s
+//	* keep HELD "id":"(.*?)"                 what the answer has in the parentheses is $HELD in all that comes later in the file
 //	< 200                                    the answer's status,
 //	< Content-Type: application/json         a header (nothing behind the colon: it is absent),
 //	= {"status":"green","offset":#}          every line of its body, in order,
@@ -47,14 +58,18 @@ import (
 //	< 404 unknown-subject                    instead of "< 200": a problem of that type, its members and headers as they must be
 //
 // Servers are edge1, edge2 and origin; origin-tls, which is the origin's TLS listener, and origin-edge, which is the same as edge2 asks
-// there; lone, which is an edge whose origin is not there, and the same with -admin for their
-// admin listeners. No answer to a scan or of the origin's API may be kept by a cache: that is checked of every one.
+// there, origin-some, as an edge asks that may read demo-b alone; lone, which is an edge whose origin is not there, and the same with -admin for their
+// admin listeners. No answer to a scan or of the origin's API may be kept by a cache: that is checked of every one. So is that each request
+// and answer is in the OpenAPI document that the server itself gives away; and at the end, that each answer of that document occurred.
 type exchange struct {
 	place, server, request string
 	headers                []string
 	body                   []bytesTimes
+	contract               *contract // of the server
 	gzip, hangUp, poll     bool
 	times, cut             int
+	keep                   string         // the variable that is taken from the answer
+	kept                   *regexp.Regexp // its place there
 
 	status      int
 	problem     scanedge.ProblemType
@@ -83,24 +98,116 @@ func TestHTTPContract(t *testing.T) {
 	}
 	nobody := id.Client()
 	nobody.GetClientCertificate = nil
-	secure := map[string]*tls.Config{"origin-tls": nobody, "origin-edge": id.Client()}
+	some, renewal := joinEdge(t, up)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := map[string]*tls.Config{"origin-tls": nobody, "origin-edge": id.Client(), "origin-some": some}
 	addr := map[string]string{
 		"origin": up.Origin, "origin-admin": up.OriginAdmin, "lone": lone.Scan, "lone-admin": lone.Admin,
-		"origin-tls": up.OriginTLS, "origin-edge": up.OriginTLS,
+		"origin-tls": up.OriginTLS, "origin-edge": up.OriginTLS, "origin-some": up.OriginTLS,
 		"edge1": up.Edges[0].Scan, "edge1-admin": up.Edges[0].Admin, "edge2": up.Edges[1].Scan, "edge2-admin": up.Edges[1].Admin,
 	}
 	vars := map[string]string{"PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey, "ADMIN_TOKEN": up.AdminToken,
-		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String()}
+		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String(), "RENEWAL": renewal, "CSR": requestFor(t, key)}
 	vars["LIMITED_ID"], vars["LIMITED_TOKEN"] = makeToken(t, up, `{"kind":"push","name":"limited","issuers":["demo-a"],"rate":0.0001,"max_deltas":3}`)
 	vars["GONE_ID"], vars["GONE_TOKEN"] = makeToken(t, up, `{"kind":"push","name":"gone"}`)
-	for name, exchanges := range readExchanges(t, vars) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			for _, e := range exchanges {
-				_, at, _ := strings.Cut(addr[e.server], "://")
-				e.play(t, at, secure[e.server])
-			}
-		})
+	maps.Copy(vars, makeCodes(t, filepath.Join(dir, "origin", "issuers", "demo-a.json")))
+	edge, origin := fetchContract(t, "edge", up.Edges[0].Scan), fetchContract(t, "origin", up.Origin)
+	t.Run("exchanges", func(t *testing.T) {
+		for name, exchanges := range readExchanges(t, vars) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				kept := map[string]string{}
+				for _, e := range exchanges {
+					e.use(kept)
+					_, at, _ := strings.Cut(addr[e.server], "://")
+					e.contract = edge
+					if strings.HasPrefix(e.server, "origin") {
+						e.contract = origin
+					}
+					if answer := e.play(t, at, secure[e.server]); e.keep != "" {
+						kept[e.keep] = string(e.kept.FindSubmatch(answer)[1])
+					}
+				}
+			})
+		}
+	})
+	for _, c := range []*contract{edge, origin} {
+		for _, wrong := range c.unseen() {
+			t.Error(wrong)
+		}
+	}
+}
+
+// joinEdge enrols an edge that may read demo-b alone and joins as it. It returns what that edge asks the origin with, and the request for a
+// certificate that its key makes, as a JSON string has it.
+func joinEdge(t *testing.T, up fleet.Up) (*tls.Config, string) {
+	t.Helper()
+	var made scanedge.Enrolment
+	op := scanedge.NewOperator(up.Origin, up.AdminToken)
+	order := json.RawMessage(`{"issuers":["demo-b"]}`)
+	if err := op.Call(t.Context(), "enrol an edge", http.MethodPut, "/v1/edges/http-some", order, &made); err != nil {
+		t.Fatal(err)
+	}
+	token, err := enrol.ParseToken(made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "identity")
+	id, err := enrol.Join(t.Context(), token, dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id.Client(), requestFor(t, key)
+}
+
+// requestFor is a key's request for a certificate, as it stands in a JSON string.
+func requestFor(t *testing.T, key any) string {
+	t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+	return strings.ReplaceAll(string(csr), "\n", `\n`)
+}
+
+// makeCodes makes codes of demo-a's d000000001, which is green, as a phone and a printer would: with the secrets of the issuer's file.
+func makeCodes(t *testing.T, file string) map[string]string {
+	t.Helper()
+	secret, err := issuer.Load(file, "demo-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, now := []byte("d000000001"), time.Now().Unix()
+	step := passcode.Step(now + passcode.StepSeconds - 1) // the next, which is good from now on, so that the test has the time that it needs
+	newest := secret.CodeKeys()[0]
+	key, other := passcode.NewKey("demo-a", newest.ID, newest.Key), passcode.NewKey("demo-a", newest.ID, make([]byte, 32))
+	roll := func(k passcode.Key, id byte, step uint32) string {
+		s := k.Secret(subject)
+		return s.Mint("demo-a", id, subject, step)
+	}
+	at := func(seconds int64) uint32 { return uint32(now + seconds) }
+	sign := func(from, until int64) string {
+		return passcode.Sign(secret.Key, "demo-a", subject, at(from), at(until))
+	}
+	stranger := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	return map[string]string{
+		"ROLLING": roll(key, newest.ID, step), "ROLLING_AGAIN": roll(key, newest.ID, step-1), "ROLLING_PAST": roll(key, newest.ID, step-10), "ROLLING_AHEAD": roll(key, newest.ID, step+10),
+		"ROLLING_FORGED": roll(other, newest.ID, step), "ROLLING_UNKNOWN_KEY": roll(key, newest.ID+1, step),
+		"SIGNED": sign(-60, 3600), "SIGNED_PAST": sign(-3600, -60), "SIGNED_EARLY": sign(3600, 7200),
+		"SIGNED_FORGED": passcode.Sign(stranger, "demo-a", subject, at(-60), at(3600)),
 	}
 }
 
@@ -121,18 +228,15 @@ var notScripted = map[scanedge.ProblemType]string{
 	scanedge.LogFull:        "a disk must be full; the tests of sync/origin fill one",
 	scanedge.Trimmed:        "the log must be trimmed, which takes hours; the tests of sync/origin trim it",
 	scanedge.Busy:           "transfers must be under way; the tests of sync/snapshot hold some",
-	scanedge.NeedsApproval:  "over 1,000 subjects must change; cli/changes.txt changes them",
-	scanedge.SameToken:      "a push must be held; cli/changes.txt has one held",
 	scanedge.TooManyHeld:    "64 pushes must be held; the tests of sync/origin hold them",
 	scanedge.TooFarBack:     "the log must be trimmed; the tests of sync/origin trim it",
 	scanedge.NotEnrolled:    "an edge must be revoked; the tests of sync/origin revoke one",
 	scanedge.TooStale:       "an origin must be away for long; the tests of edge say so",
 	scanedge.LastAdmin:      "no other may be made meanwhile; the tests of sync/origin and the command line ask for it",
 	scanedge.TooManyTokens:  "ten thousand must be made; the tests of sync/access have them",
-	scanedge.NotReached:     "an edge must be behind; the tests of sync/origin have some",
 	scanedge.SecretMissing:  "an origin must start without a file; the tests of sync/origin take it away",
+	scanedge.Overloaded:     "an edge must have more to do than it can; the tests of edge have some",
 	scanedge.NotWritten:     "a disk must fail; the tests of sync/origin take it away",
-	scanedge.Overloaded:     "an edge must have more than it can do; TestFaultOverload gives it that",
 }
 
 func TestHTTPContractNamesEveryProblem(t *testing.T) {
@@ -174,9 +278,7 @@ func readExchanges(t *testing.T, vars map[string]string) map[string][]*exchange 
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		for i, line := range strings.Split(string(text), "\n") {
 			place := fmt.Sprintf("%s:%d", file, i+1)
-			if vars != nil {
-				line = os.Expand(line, func(name string) string { return vars[name] })
-			}
+			line = expand(line, vars)
 			if line == "" || line[0] == '#' {
 				continue
 			}
@@ -190,6 +292,29 @@ func readExchanges(t *testing.T, vars map[string]string) map[string][]*exchange 
 		}
 	}
 	return all
+}
+
+// expand puts the values of variables into a text. What has none yet stays.
+func expand(text string, vars map[string]string) string {
+	return os.Expand(text, func(name string) string {
+		if value, ok := vars[name]; ok {
+			return value
+		}
+		return "$" + name
+	})
+}
+
+// use puts the values of variables into what was read before they had one.
+func (e *exchange) use(vars map[string]string) {
+	for _, text := range [][]string{e.headers, e.wantHeaders, e.all, e.some} {
+		for i := range text {
+			text[i] = expand(text[i], vars)
+		}
+	}
+	for i := range e.body {
+		e.body[i].bytes = expand(e.body[i].bytes, vars)
+	}
+	e.request = expand(e.request, vars)
 }
 
 var (
@@ -217,6 +342,10 @@ func (e *exchange) add(line string) (err error) {
 		e.hangUp = true
 	case line == "* poll":
 		e.poll = true
+	case strings.HasPrefix(line, "* keep "):
+		name, pattern, _ := strings.Cut(line[len("* keep "):], " ")
+		e.keep = name
+		e.kept, err = regexp.Compile(pattern)
 	case strings.HasPrefix(line, "* times "):
 		e.times, err = strconv.Atoi(line[len("* times "):])
 	case strings.HasPrefix(line, "* cut "):
@@ -237,8 +366,8 @@ func (e *exchange) add(line string) (err error) {
 	return err
 }
 
-// play sends the request and compares the answer.
-func (e *exchange) play(t *testing.T, addr string, secure *tls.Config) {
+// play sends the request, compares the answer and returns its body.
+func (e *exchange) play(t *testing.T, addr string, secure *tls.Config) []byte {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		resp, body, err := e.ask(addr, secure)
@@ -246,12 +375,13 @@ func (e *exchange) play(t *testing.T, addr string, secure *tls.Config) {
 			t.Fatalf("%s: %v", e.place, err)
 		}
 		wrong := e.compare(resp, string(body))
-		if wrong == nil {
-			return
+		against := e.contract.judge(e, resp, body, wrong == nil)
+		if wrong = append(wrong, against...); wrong == nil {
+			return body
 		}
-		if !e.poll || time.Now().After(deadline) {
+		if !e.poll || against != nil || time.Now().After(deadline) {
 			t.Errorf("%s: %s: %s\n%s\n%s %s\n%.2000s", e.place, e.server, e.request, strings.Join(wrong, "\n"), resp.Status, resp.Header, body)
-			return
+			return body
 		}
 	}
 }
@@ -341,6 +471,9 @@ func (e *exchange) compare(resp *http.Response, body string) (wrong []string) {
 		if !slices.ContainsFunc(lines, like(want)) {
 			complain("no line is like %s", want)
 		}
+	}
+	if e.kept != nil && !e.kept.MatchString(body) {
+		complain("nothing in it is like %s", e.kept)
 	}
 	return wrong
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"time"
 
@@ -50,6 +51,11 @@ func edgeReport(name string, keeper *replica.Keeper) http.Handler {
 		rw.Header().Set("Content-Type", "application/json")
 		rw.Header().Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(rw).Encode(report) // what fails here is the connection
+	})
+	mux.HandleFunc(edge.OpenAPIPath, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/yaml")
+		rw.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(rw, edge.OpenAPI) // what fails here is the connection
 	})
 	mux.HandleFunc("/", notFound)
 	return mux

@@ -26,6 +26,7 @@ func (o *Origin) API() http.Handler {
 	mux.HandleFunc("/v1/edges/self/renew", o.forEdges(only("POST", o.serveRenew)))
 	o.forApproversOn(mux)
 	o.forOperatorsOn(mux)
+	mux.HandleFunc("/v1/openapi.yaml", only("GET, HEAD", o.serveContract))
 	mux.HandleFunc("/", notFound)
 	return asWritten(mux)
 }
@@ -35,6 +36,7 @@ func (o *Origin) Admin() http.Handler {
 	mux := http.NewServeMux()
 	o.forApproversOn(mux)
 	o.forOperatorsOn(mux)
+	mux.HandleFunc("/v1/openapi.yaml", only("GET, HEAD", o.serveContract))
 	mux.HandleFunc("/", notFound)
 	return asWritten(mux)
 }

@@ -94,6 +94,7 @@ func (w *writer) serveDrop(rw http.ResponseWriter, req *http.Request, by caller)
 		return
 	}
 	w.logger.Warn("a held push was dropped", "id", id, by.by())
+	rw.Header().Set("Cache-Control", "no-store")
 	rw.WriteHeader(http.StatusNoContent)
 }
 
