@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"math"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -22,47 +23,48 @@ type asker struct {
 	scanner bool         // he brought a scanner key that is known; without one he is a holder, who learns what his rolling code says, and no more
 	least   []byte       // of Scanedge-Min-Offset, as it came; it was checked
 	limits  limit.Caller // the key's, or without one that of his address
+	at      time.Time    // when his request had been read
 }
 
-// admit says who asks. It answers a request that is of another method or that may not go on, and reports whether it may.
-func (s *Server) admit(ctx *fasthttp.RequestCtx, method string) (by asker, ok bool) {
+// admit finds out who asks. It answers a request that is of another method or that may not go on, and reports whether it may.
+func (s *Server) admit(ctx *fasthttp.RequestCtx, method string, by *asker) (ok bool) {
 	if string(ctx.Method()) != method {
 		ctx.Response.Header.Set("Allow", method)
 		fail(ctx, scanedge.MethodNotAllowed)
-		return by, false
+		return false
 	}
-	by, why := s.asker(ctx)
-	if why != judged {
+	if why := s.asker(ctx, by); why != judged {
 		v := verdict{outcome: why}
-		s.settle(&v, nil, by, ctx.Time())
+		s.settle(&v, nil, by, by.at)
 		v.fail(ctx)
-		return by, false
+		return false
 	}
 	if by.least, ok = least(&ctx.Request.Header); !ok {
 		fail(ctx, scanedge.BadMinOffset)
 	}
-	return by, ok
+	return ok
 }
 
 // asker says who asks, and why he may not, or judged. An edge that has not heard from the origin yet knows no keys. Who brings a key
 // that is not known is no holder: a scanner is to learn that its key is good no more.
-func (s *Server) asker(ctx *fasthttp.RequestCtx) (by asker, why outcome) {
+func (s *Server) asker(ctx *fasthttp.RequestCtx, by *asker) (why outcome) {
+	by.at = ctx.Time()
 	known := s.keys.Load()
 	if known == nil {
-		return by, notReady
+		return notReady
 	}
 	key := ctx.Request.Header.PeekCanonical(authorization)
 	if len(key) >= len(bearer) && bytes.EqualFold(key[:len(bearer)], bearer) {
 		if by.limits, by.scanner = (*known)(bytes.TrimSpace(key[len(bearer):])); by.scanner {
-			return by, judged
+			return judged
 		}
 	}
-	by = s.guest(ctx)
+	s.guest(ctx, by)
 	if key == nil && (by.scanner || ctx.IsGet()) {
-		return by, judged
+		return judged
 	}
 	by.scanner = false
-	return by, noKey
+	return noKey
 }
 
 // least is the value of Scanedge-Min-Offset, nil if there is none, and whether it can be used.

@@ -30,8 +30,8 @@ const (
 
 // handleBatch answers POST /v1/scan: codes in, a line each, answers out in the same order, a line each.
 func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
-	by, ok := s.admit(ctx, fasthttp.MethodPost)
-	if !ok {
+	var by asker
+	if !s.admit(ctx, fasthttp.MethodPost, &by) {
 		return
 	}
 	if coding := ctx.Request.Header.ContentEncoding(); len(coding) > 0 && string(coding) != "identity" {
@@ -49,7 +49,7 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, scanedge.TooManyCodes)
 		return
 	}
-	if !s.spend(ctx, by, lines) {
+	if !s.spend(ctx, &by, lines) {
 		return
 	}
 	b := s.batches.take()
@@ -60,7 +60,7 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 	}
 	b.text, b.json = wantsText(ctx), isNDJSON(ctx)
 	b.out = slices.Grow(b.out, lines*usualAnswer)
-	b.judge(s, body, by)
+	b.judge(s, body, &by)
 	if b.text {
 		ctx.Response.Header.SetContentTypeBytes(typeText)
 	} else {
@@ -99,7 +99,7 @@ type batch struct {
 }
 
 // judge appends the answers to all lines of body.
-func (b *batch) judge(s *Server, body []byte, by asker) {
+func (b *batch) judge(s *Server, body []byte, by *asker) {
 	for len(body) > 0 {
 		b.unquoted, b.like, b.tail.vouch = b.unquoted[:0], like{}, nil // they are of one run
 		n := 0
@@ -110,7 +110,7 @@ func (b *batch) judge(s *Server, body []byte, by asker) {
 			b.open(s, n, by)
 		}
 		b.lookup(n)
-		b.tell(s, n, by, s.now())
+		b.tell(s, n, by, s.now(by.at))
 	}
 }
 
@@ -128,7 +128,7 @@ func (b *batch) code(line []byte) []byte {
 }
 
 // open reads the i-th code of a run.
-func (b *batch) open(s *Server, i int, by asker) {
+func (b *batch) open(s *Server, i int, by *asker) {
 	v := &b.verdicts[i]
 	if subject, ok := b.like.subject(b.codes[i]); ok {
 		v.plain(b.like.held, b.like.vouch)
@@ -174,7 +174,7 @@ func (b *batch) lookup(n int) {
 }
 
 // tell ends the verdicts of a run at now, read after the lookups, and appends them.
-func (b *batch) tell(s *Server, n int, by asker, now time.Time) {
+func (b *batch) tell(s *Server, n int, by *asker, now time.Time) {
 	for i := range b.verdicts[:n] {
 		v := &b.verdicts[i]
 		s.settle(v, b.codes[i], by, now)

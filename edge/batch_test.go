@@ -99,7 +99,7 @@ func many(t testing.TB) (another func() *Server) {
 	}
 	return func() *Server {
 		s := admitting("demo-a", "demo-b", "demo-d", "demo-e", "demo-f")
-		s.now = func() time.Time { return noon }
+		s.now = func(time.Time) time.Time { return noon }
 		s.Remember(2)
 		t.Cleanup(func() { s.seen.Reset(); s.signatures.Reset() })
 		for i, issuer := range []string{"demo-a", "demo-d", "demo-e", "demo-f"} {

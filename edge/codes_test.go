@@ -44,7 +44,7 @@ var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 func checking(t testing.TB, window uint32, at *time.Time) *Server {
 	t.Helper()
 	s := admitting("demo-a", "demo-b")
-	s.now = func() time.Time { return *at }
+	s.now = func(time.Time) time.Time { return *at }
 	s.Remember(2)
 	t.Cleanup(func() { s.seen.Reset(); s.signatures.Reset() })
 	v := Vouch{Seed: cache.NewSeed(), Table: new(cache.Table), Offset: 17, Beat: noon, MaxStale: 100 * time.Hour, Codes: keyring(window)}
@@ -56,7 +56,16 @@ func checking(t testing.TB, window uint32, at *time.Time) *Server {
 	return s
 }
 
-// judgeText is the word of a code, as one of a scanner.
+// judge takes a code through all that a scan does but HTTP.
+func (s *Server) judge(text []byte, by asker) (v verdict) {
+	if key, ask := s.open(&v, text, &by); ask {
+		v.found(v.vouch.Table.Lookup(key))
+	}
+	s.settle(&v, text, &by, s.now(by.at))
+	return v
+}
+
+// judgeText is the word of a code.
 func (s *Server) judgeText(text string, by asker) string {
 	v := s.judge([]byte(text), by)
 	return v.outcome.String()

@@ -16,8 +16,13 @@ import (
 	"github.com/scanedge/scanedge/edge/passcode"
 )
 
-// request is a scan as the server's handler sees it, made once and handled many times.
-func request(code string, header ...string) *fasthttp.RequestCtx {
+// request is a scanner's scan as the server's handler sees it.
+func request(code, accept string) *fasthttp.RequestCtx {
+	return requestWith(code, "Authorization", "Bearer "+testKey, "Accept", accept)
+}
+
+// requestWith is a scan with those headers, names and values in turn.
+func requestWith(code string, header ...string) *fasthttp.RequestCtx {
 	var ctx fasthttp.RequestCtx
 	ctx.Init(&fasthttp.Request{}, nil, nil)
 	ctx.Request.Header.SetRequestURI("/v1/scan/" + code)
@@ -31,7 +36,7 @@ func request(code string, header ...string) *fasthttp.RequestCtx {
 func TestScanAllocatesNothing(t *testing.T) {
 	at := noon
 	s := checking(t, 1, &at)
-	s.now = time.Now
+	s.now = reckon
 	s.Hold([]string{"demo-a", "demo-b", "demo-d", "demo-e"})
 	v := *s.holdings()["demo-a"].vouch.Load()
 	v.Beat = time.Now()
@@ -73,7 +78,7 @@ func TestScanAllocatesNothing(t *testing.T) {
 		"not-yet-valid":        {signed("r", unix+600, unix+900), key},
 		"code-expired, signed": {signed("r", unix-600, unix-60), key},
 	} {
-		ctx := request(c.code, c.header...)
+		ctx := requestWith(c.code, c.header...)
 		handle := func() {
 			ctx.Response.Reset()
 			s.Handle(ctx)
@@ -107,7 +112,7 @@ func TestScanAllocatesNothing(t *testing.T) {
 func BenchmarkHandle(b *testing.B) {
 	at := noon
 	s := checking(b, 20, &at) // so that a code lives as long as the benchmark
-	s.now = time.Now
+	s.now = reckon
 	v := *s.holdings()["demo-a"].vouch.Load()
 	v.Beat = time.Now()
 	for i := range 100_000 {
@@ -127,7 +132,7 @@ func BenchmarkHandle(b *testing.B) {
 		{"forged", rollingCode[:len(rollingCode)-4] + "AAAA", key},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			ctx := request(c.code, c.header...)
+			ctx := requestWith(c.code, c.header...)
 			timed(b, func(int) {
 				ctx.Response.Reset()
 				s.Handle(ctx)
@@ -149,7 +154,7 @@ func BenchmarkHandle(b *testing.B) {
 			const n = 2000
 			var ctxs []*fasthttp.RequestCtx
 			for i := range n {
-				ctxs = append(ctxs, request(code(i), key...))
+				ctxs = append(ctxs, requestWith(code(i), key...))
 			}
 			timed(b, func(i int) {
 				if i%n == 0 {

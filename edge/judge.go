@@ -23,21 +23,13 @@ type verdict struct {
 	code passcode.Code
 }
 
-// judge gives the verdict on a code, and counts it. It allocates nothing.
-//
-// Whether its issuer made the code is asked before its time and its subject are: nobody learns of either by a code of his own make. Both
-// the code's time and the answer's age are of one clock, read after the table was.
-func (s *Server) judge(text []byte, by asker) (v verdict) {
-	if key, ask := s.open(&v, text, by); ask {
-		v.found(v.vouch.Table.Lookup(key))
-	}
-	s.settle(&v, text, by, s.now())
-	return v
-}
+// A code is judged in three steps: open, then a lookup in the table that open names, then settle. Together they allocate nothing. Whether
+// its issuer made the code is asked before its time and its subject are: nobody learns of either by a code of his own make. Both the
+// code's time and the answer's age are of one clock, read after the table was.
 
 // open reads a code into v, which must be zero but for its code, and checks all that can be checked without table and clock. It reports
-// whether the table of v.vouch is to be asked for key; if not, v has its outcome.
-func (s *Server) open(v *verdict, text []byte, by asker) (key cache.Key, ask bool) {
+// whether the table of v.vouch is to be asked for key, whose memory is then on its way; if not, v has its outcome.
+func (s *Server) open(v *verdict, text []byte, by *asker) (key cache.Key, ask bool) {
 	good := passcode.Parse(text, &v.code)
 	if !by.scanner && !(good && v.code.Kind == passcode.Rolling) {
 		v.outcome = noKey
@@ -52,18 +44,22 @@ func (s *Server) open(v *verdict, text []byte, by asker) (key cache.Key, ask boo
 		return key, false
 	}
 	vouch := v.held.vouch.Load()
-	switch {
-	case vouch == nil:
+	if vouch == nil {
 		v.outcome = notReady
-	case v.code.Kind == passcode.Plain && vouch.PlainOff:
-		v.outcome = plainForbidden
-	case v.code.Kind != passcode.Plain && !s.verify(&v.code, text, vouch):
-		v.outcome = forgedCode
-	default:
-		v.vouch = vouch
-		return vouch.Seed.Key(v.code.Subject()), true
+		return key, false
 	}
-	return key, false
+	if v.code.Kind == passcode.Plain && vouch.PlainOff {
+		v.outcome = plainForbidden
+		return key, false
+	}
+	key = vouch.Seed.Key(v.code.Subject())
+	vouch.Table.Touch(key)
+	if v.code.Kind != passcode.Plain && !s.verify(&v.code, text, vouch) {
+		v.outcome = forgedCode
+		return key, false
+	}
+	v.vouch = vouch
+	return key, true
 }
 
 // plain makes v what open makes of a plain code that is to be looked up in that vouch's table. It leaves the code's other parts as they
@@ -82,7 +78,7 @@ func (v *verdict) found(r cache.Record, ok bool) {
 
 // settle ends a verdict at now, a clock that was read after the table was, charges who asked with it, and counts it. That a subject is
 // not there is also a word of the table's, and no better than its age.
-func (s *Server) settle(v *verdict, text []byte, by asker, now time.Time) {
+func (s *Server) settle(v *verdict, text []byte, by *asker, now time.Time) {
 	if v.now = now; v.vouch != nil {
 		unix := now.Unix()
 		if v.code.Kind == passcode.Rolling {

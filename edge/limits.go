@@ -39,17 +39,18 @@ func newLimited(set *metrics.Set) limited {
 	return limited{set.NewCounter(`scanedge_limited_total{reason="rate"}`), set.NewCounter(`scanedge_limited_total{reason="guard"}`)}
 }
 
-// guest is who asks without a scanner key: a scanner by his certificate, or whoever is at that address.
-func (s *Server) guest(ctx *fasthttp.RequestCtx) (by asker) {
+// guest finds out who asks without a scanner key: a scanner by his certificate, or whoever is at that address.
+func (s *Server) guest(ctx *fasthttp.RequestCtx, by *asker) {
 	g := s.guests
 	if g == nil {
-		return by
+		return
 	}
-	now := s.Clock(ctx.Time())
+	now := s.Clock(by.at)
 	if g.Certificates {
 		if state := ctx.TLSConnectionState(); state != nil && len(state.VerifiedChains) > 0 {
 			name := []byte(state.PeerCertificates[0].Subject.CommonName)
-			return asker{scanner: true, limits: g.Table.Caller(g.Table.Name(limit.Certificate, name), g.Certified, now)}
+			by.scanner, by.limits = true, g.Table.Caller(g.Table.Name(limit.Certificate, name), g.Certified, now)
+			return
 		}
 	}
 	from := addressOf(ctx.RemoteAddr())
@@ -57,7 +58,6 @@ func (s *Server) guest(ctx *fasthttp.RequestCtx) (by asker) {
 		from = g.Proxies.client(&ctx.Request.Header, from)
 	}
 	by.limits = g.Table.Caller(limit.Address(from), g.Addresses.Rules(from), now)
-	return by
 }
 
 // addressOf is the address of a connection's other end; of what is no TCP connection it is 0.0.0.0.
@@ -72,7 +72,7 @@ func addressOf(a net.Addr) netip.Addr {
 
 // spend takes n scans from what a scanner may do, at the time of its request. It answers one that it may not do, and reports whether it
 // may.
-func (s *Server) spend(ctx *fasthttp.RequestCtx, by asker, n int) bool {
+func (s *Server) spend(ctx *fasthttp.RequestCtx, by *asker, n int) bool {
 	if !by.scanner || !by.limits.Limited() {
 		return true
 	}
@@ -89,7 +89,7 @@ func (s *Server) spend(ctx *fasthttp.RequestCtx, by asker, n int) bool {
 
 // charge books what a code was found to be with him who asked, just before it is counted. If he has collected too much, also by lines of
 // this very batch, he is told that instead. A guest pays his scan only here, where it is known whether he proved himself.
-func (s *Server) charge(v *verdict, by asker) {
+func (s *Server) charge(v *verdict, by *asker) {
 	if !by.limits.Limited() {
 		return
 	}

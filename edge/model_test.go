@@ -208,14 +208,14 @@ func TestPublishedVectors(t *testing.T) {
 	j := file.Judged
 	s := New(metrics.NewSet())
 	s.Hold([]string{j.Issuer})
-	s.now = func() time.Time { return time.Unix(j.Unix, 0) }
+	s.now = func(time.Time) time.Time { return time.Unix(j.Unix, 0) }
 	ring := &passcode.Keyring{Window: j.Window}
 	ring.Signing, _ = hex.DecodeString(j.PublicKey)
 	for _, k := range j.CodeKeys {
 		key, _ := hex.DecodeString(k.Key)
 		ring.Keys = append(ring.Keys, passcode.NewKey(j.Issuer, k.ID, key))
 	}
-	s.Publish(j.Issuer, Vouch{Table: new(cache.Table), Beat: s.now(), PlainOff: !j.Plain, Codes: ring})
+	s.Publish(j.Issuer, Vouch{Table: new(cache.Table), Beat: time.Unix(j.Unix, 0), PlainOff: !j.Plain, Codes: ring})
 	for _, c := range j.Codes {
 		want := c.Word
 		if want == "good" {

@@ -40,17 +40,25 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 // handleScan answers GET /v1/scan/{code}. The code is taken from the raw request line, so that "/", "//" and ".." in it stay
 // as they are.
 func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
-	by, ok := s.admit(ctx, fasthttp.MethodGet)
-	if !ok || !s.spend(ctx, by, 1) {
+	var by asker
+	if !s.admit(ctx, fasthttp.MethodGet, &by) || !s.spend(ctx, &by, 1) {
 		return
 	}
-	var buf [maxCode]byte
-	code, _ := unescape(buf[:0], raw) // what is no escape is no code either
-	v := s.judge(code, by)
+	if bytes.IndexByte(raw, '%') >= 0 {
+		var buf [maxCode]byte
+		raw, _ = unescape(buf[:0], raw) // what is no escape is no code either
+	}
+	var v verdict
+	key, ask := s.open(&v, raw, &by)
+	text := wantsText(ctx) // while the memory of the lookup is on its way
+	if ask {
+		v.found(v.vouch.Table.Lookup(key))
+	}
+	s.settle(&v, raw, &by, s.now(by.at))
 	switch {
 	case v.outcome.refused():
 		v.fail(ctx)
-	case wantsText(ctx):
+	case text:
 		ctx.Response.Header.SetContentTypeBytes(typeText)
 		ctx.Response.AppendBodyString(v.outcome.String())
 	default:
@@ -63,7 +71,7 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 // wantsText reports whether the answer is to be the bare word: text is accepted and JSON is not named.
 func wantsText(ctx *fasthttp.RequestCtx) bool {
 	types := ctx.Request.Header.PeekCanonical(accept)
-	return bytes.Contains(types, typeText) && !bytes.Contains(types, []byte("json"))
+	return len(types) >= len(typeText) && bytes.Contains(types, typeText) && !bytes.Contains(types, []byte("json"))
 }
 
 // originForm cuts scheme and host from a target in absolute form, as a client sends through a proxy (RFC 9112, 3.2.2).
