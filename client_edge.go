@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,12 +26,21 @@ const maxPathCode = 1 << 10
 const edgeTimeout = 10 * time.Second
 
 // Edge asks one edge. It is safe for concurrent use and keeps its connections open.
-type Edge struct{ server server }
+//
+// It remembers the highest offset that it was answered from, of up to 1,024 issuers, and tells the edge so (Scanedge-Min-Offset): who was shown
+// a status is never shown an older one, also if the edge came back with an older table. Such an edge says Behind, until it has come so far.
+type Edge struct {
+	// Retry says how long a scan goes on while the edge can't be reached or can't answer. It is to be set before the first scan.
+	Retry Retry
+
+	server server
+	seen   *seen
+}
 
 // NewEdge returns a client of the edge at baseURL ("http://HOST:PORT", also with a path before /v1) with a scanner key.
 // Nothing is sent yet: a wrong address or key shows in the first scan.
 func NewEdge(baseURL, key string) *Edge {
-	return &Edge{newServer(baseURL, key, edgeTimeout)}
+	return &Edge{server: newServer(baseURL, key, edgeTimeout), seen: new(seen)}
 }
 
 // ScanPath is the path of a code's scan, "/v1/scan/demo-a:d000000001", for callers with an HTTP client of their own. Every
@@ -38,25 +49,40 @@ func NewEdge(baseURL, key string) *Edge {
 func ScanPath(code string) string { return "/v1/scan/" + escape(code) }
 
 // Scan asks for the verdict on one code. A code that could be judged has no error, also when it is red. What the edge
-// refuses is a [*Problem] under the error: MalformedCode, UnknownSubject, IssuerNotHeld, NoKey, NotReady.
-func (e *Edge) Scan(ctx context.Context, code string) (Verdict, error) {
+// refuses is a [*Problem] under the error: of the code MalformedCode, UnknownSubject, IssuerNotHeld, PlainForbidden, ForgedCode, CodeExpired,
+// NotYetValid and ClockAhead (by AheadS seconds at the least); of who asks NoKey, TooFast and LockedOut; of the edge NotReady, TooStale,
+// Behind and Overloaded.
+func (e *Edge) Scan(ctx context.Context, code string) (v Verdict, err error) {
+	least := e.seen.least(issuerOf(code))
 	c := call{
-		what: "scan", method: http.MethodGet, path: ScanPath(code), accept: "application/json", cap: maxAnswer,
+		what: "scan", method: http.MethodGet, path: ScanPath(code), accept: "application/json", header: least.header(), cap: maxAnswer,
 	}
 	if code == "" {
-		return Verdict{}, e.server.failed(c, NewProblem(MalformedCode, "the code is empty"))
+		return v, e.server.failed(c, NewProblem(MalformedCode, "the code is empty"))
 	}
 	if len(code) > maxPathCode {
-		return Verdict{}, e.server.failed(c, NewProblem(MalformedCode, fmt.Sprintf("the code has %d bytes", len(code))))
+		return v, e.server.failed(c, NewProblem(MalformedCode, fmt.Sprintf("the code has %d bytes", len(code))))
 	}
+	err = e.Retry.keepOn(ctx, func() error {
+		v, err = e.verdict(ctx, c, least)
+		return err
+	})
+	return v, err
+}
+
+// verdict asks once.
+func (e *Edge) verdict(ctx context.Context, c call, least least) (v Verdict, err error) {
 	body, err := e.server.do(ctx, c)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
-	var v Verdict
 	if err := json.Unmarshal(body, &v); err != nil || v.Status == "" {
 		return Verdict{}, e.server.failed(c, stranger("200 OK", body))
 	}
+	if old := least.old(v); old != nil {
+		return Verdict{}, e.server.failed(c, &awayError{old, time.Second})
+	}
+	e.seen.see(v)
 	return v, nil
 }
 
@@ -64,7 +90,8 @@ func (e *Edge) Scan(ctx context.Context, code string) (Verdict, error) {
 // is the verdict's object or {"error":WORD}, a line of the API's batches.
 type Answer struct {
 	Verdict
-	Error ProblemType `json:"error,omitempty"`
+	Error  ProblemType `json:"error,omitempty"`
+	AheadS int64       `json:"ahead_s,omitempty"` // with ClockAhead: seconds that the phone's clock is ahead, at the least
 }
 
 // MarshalJSON writes the verdict alone, or the error alone.
@@ -73,8 +100,9 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 		return json.Marshal(a.Verdict)
 	}
 	return json.Marshal(struct {
-		Error ProblemType `json:"error"`
-	}{a.Error})
+		Error  ProblemType `json:"error"`
+		AheadS int64       `json:"ahead_s,omitempty"`
+	}{a.Error, a.AheadS})
 }
 
 // ScanMany asks for any number of codes and returns an answer for each, in order, in requests of at most 10,000 codes and
@@ -82,22 +110,12 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 // MalformedCode without being sent. On an error there are no answers; the requests before it have only read.
 func (e *Edge) ScanMany(ctx context.Context, codes []string) ([]Answer, error) {
 	answers := make([]Answer, len(codes))
-	var b batch
-	for i, code := range codes {
-		if !travels(code) {
-			answers[i].Error = MalformedCode
-			continue
+	for b := range e.seen.batches(codes, answers) {
+		got, err := e.ask(ctx, b)
+		if err != nil {
+			return nil, err
 		}
-		if !b.fits(code) {
-			if err := e.ask(ctx, b, answers); err != nil {
-				return nil, err
-			}
-			b = batch{}
-		}
-		b.add(code, i)
-	}
-	if err := e.ask(ctx, b, answers); err != nil {
-		return nil, err
+		b.put(got, answers)
 	}
 	return answers, nil
 }
@@ -109,55 +127,108 @@ func travels(code string) bool {
 
 // batch is the codes of one request, and where their answers go.
 type batch struct {
-	body  []byte
-	place []int
+	codes   []string
+	place   []int
+	size    int      // bytes
+	issuers []string // of the codes, those of which something was seen
 }
 
-func (b *batch) fits(code string) bool {
-	return len(b.place) < maxCodes && len(b.body)+len(code)+1 <= maxCodeBytes
-}
-
-func (b *batch) add(code string, place int) {
-	b.body = append(append(b.body, code...), '\n')
-	b.place = append(b.place, place)
-}
-
-func (e *Edge) ask(ctx context.Context, b batch, answers []Answer) error {
-	if len(b.place) == 0 {
-		return nil
+// batches cuts codes into batches. It answers those that can't travel.
+func (s *seen) batches(codes []string, answers []Answer) iter.Seq[batch] {
+	return func(yield func(batch) bool) {
+		var b batch
+		for i, code := range codes {
+			if !travels(code) {
+				answers[i].Error = MalformedCode
+			} else if !b.add(code, i, s) {
+				if !yield(b) {
+					return
+				}
+				b = batch{}
+				b.add(code, i, s) // alone each fits
+			}
+		}
+		if len(b.codes) > 0 {
+			yield(b)
+		}
 	}
+}
+
+// add adds a code whose answer goes to a place, if there is room.
+func (b *batch) add(code string, place int, s *seen) bool {
+	if len(b.codes) == maxCodes || b.size+len(code)+1 > maxCodeBytes {
+		return false
+	}
+	if id := issuerOf(code); !slices.Contains(b.issuers, id) && s.knows(id) {
+		if len(b.issuers) == maxSeenSent {
+			return false
+		}
+		b.issuers = append(b.issuers, id)
+	}
+	b.codes, b.place, b.size = append(b.codes, code), append(b.place, place), b.size+len(code)+1
+	return true
+}
+
+func (b *batch) body() []byte {
+	body := make([]byte, 0, b.size)
+	for _, code := range b.codes {
+		body = append(append(body, code...), '\n')
+	}
+	return body
+}
+
+// put puts the answers to the codes of a batch where they belong.
+func (b *batch) put(got, answers []Answer) {
+	for i, a := range got {
+		answers[b.place[i]] = a
+	}
+}
+
+// ask returns the answers to the codes of a batch, in their order.
+func (e *Edge) ask(ctx context.Context, b batch) ([]Answer, error) {
+	least := e.seen.least(b.issuers...)
 	c := call{
-		what: "scan", method: http.MethodPost, path: "/v1/scan", contentType: "text/plain; charset=utf-8",
-		accept: "application/x-ndjson", body: bytes.NewReader(b.body), again: true, cap: maxBatchAnswer,
+		what: "scan", method: http.MethodPost, path: "/v1/scan", contentType: "text/plain; charset=utf-8", header: least.header(),
+		accept: "application/x-ndjson", body: bytes.NewReader(b.body()), again: true, retry: e.Retry, cap: maxBatchAnswer,
 	}
 	body, err := e.server.do(ctx, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := b.read(body, answers); err != nil {
-		return e.server.failed(c, err)
+	answers, err := b.read(body)
+	if err != nil {
+		return nil, e.server.failed(c, err)
 	}
-	return nil
+	for i, a := range answers {
+		if a.Error != "" {
+			continue
+		}
+		if least.old(a.Verdict) != nil {
+			answers[i] = Answer{Error: Behind}
+			continue
+		}
+		e.seen.see(a.Verdict)
+	}
+	return answers, nil
 }
 
-// read puts the answers of an edge, a line each, in their places. Too few or too many mean that none can be trusted.
-func (b *batch) read(body []byte, answers []Answer) error {
-	got := 0
+// read reads the answers of an edge, a line each. Too few or too many mean that none can be trusted.
+func (b *batch) read(body []byte) ([]Answer, error) {
+	answers, got := make([]Answer, len(b.codes)), 0
 	for line := range bytes.Lines(body) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		if got < len(b.place) {
-			var a Answer
-			if err := json.Unmarshal(line, &a); err != nil || (a.Status == "") == (a.Error == "") {
-				return stranger(fmt.Sprintf("200 OK, line %d", got+1), line)
+		if got < len(answers) {
+			a := &answers[got]
+			if err := json.Unmarshal(line, a); err != nil || (a.Status == "") == (a.Error == "") {
+				return nil, stranger(fmt.Sprintf("200 OK, line %d", got+1), line)
 			}
-			answers[b.place[got]] = a
 		}
 		got++
 	}
-	if got != len(b.place) {
-		return fmt.Errorf("%d codes were sent, %d answers came back", len(b.place), got)
+	if got != len(answers) {
+		return nil, fmt.Errorf("%d codes were sent, %d answers came back", len(answers), got)
 	}
-	return nil
+	return answers, nil
 }

@@ -56,21 +56,44 @@ func ExampleEdge_ScanMany() {
 			fmt.Println("error:", a.Error)
 			continue
 		}
-		fmt.Println(a.Status, "at offset", a.Offset)
+		fmt.Println(a.Status, "for reason", a.Reason)
 	}
 	// Output:
-	// green at offset 1
+	// green for reason 1
 	// error: malformed-code
-	// red at offset 7
+	// red for reason 7
 }
 
-// judge is the oracle: the subject STATUS-OFFSET has that status, at that offset; all else is malformed.
+func ExampleEdges() {
+	near := httptest.NewServer(http.NotFoundHandler())
+	near.Close() // it is away
+	far := httptest.NewServer(say(200, "application/json", `{"issuer":"demo-a","status":"green","offset":17,"age_ms":240}`))
+	defer far.Close()
+
+	gate := scanedge.NewEdges(scanedge.NewEdge(near.URL, "scanner-key"), scanedge.NewEdge(far.URL, "scanner-key"))
+	gate.Retry.For = 2 * time.Second
+	verdict, err := gate.Scan(context.Background(), "demo-a:d000000001")
+	var p *scanedge.Problem
+	switch {
+	case errors.As(err, &p) && p.Type == scanedge.ClockAhead:
+		fmt.Printf("set the clock of this phone: it is %d s ahead\n", p.AheadS)
+	case err != nil:
+		fmt.Println("no verdict:", err)
+	case verdict.SeenMSAgo != nil:
+		fmt.Println("this code was shown here before")
+	default:
+		fmt.Println(verdict.Status)
+	}
+	// Output: green
+}
+
+// judge is the oracle: the subject STATUS-REASON has that status, for that reason; all else is malformed.
 func judge(code string) scanedge.Answer {
 	if subject, ok := strings.CutPrefix(code, "demo-a:"); ok {
-		status, offset, _ := strings.Cut(subject, "-")
-		var n uint64
-		if _, err := fmt.Sscan(offset, &n); err == nil {
-			return scanedge.Answer{Verdict: scanedge.Verdict{Issuer: "demo-a", Status: scanedge.Status(status), Offset: n}}
+		status, reason, _ := strings.Cut(subject, "-")
+		var n int
+		if _, err := fmt.Sscan(reason, &n); err == nil {
+			return scanedge.Answer{Verdict: scanedge.Verdict{Issuer: "demo-a", Status: scanedge.Status(status), Reason: n, Offset: 1}}
 		}
 	}
 	return scanedge.Answer{Error: scanedge.MalformedCode}
@@ -124,7 +147,7 @@ func TestAnswerJSON(t *testing.T) {
 		answer scanedge.Answer
 		want   string
 	}{
-		{judge("demo-a:red-3"), `{"issuer":"demo-a","status":"red","offset":3}`},
+		{judge("demo-a:red-3"), `{"issuer":"demo-a","status":"red","reason":3,"offset":1}`},
 		{judge("x"), `{"error":"malformed-code"}`},
 	} {
 		line, err := json.Marshal(c.answer)

@@ -5,6 +5,14 @@
 //	edge := scanedge.NewEdge("http://127.0.0.1:7001", key)
 //	verdict, err := edge.Scan(ctx, "demo-a:d000000001")
 //
+// A gate that has several edges asks them as if they were one; what one can't answer now, or is slow to, another does:
+//
+//	edges := scanedge.NewEdges(scanedge.NewEdge(near, key), scanedge.NewEdge(far, key))
+//	edges.Retry.For = 2 * time.Second
+//	verdict, err := edges.Scan(ctx, code)
+//
+// Whoever asks is never shown an older status than before: the client tells edges what it has seen.
+//
 // An authority pushes to the origin:
 //
 //	origin := scanedge.NewOrigin("http://127.0.0.1:7000", token)
@@ -37,6 +45,10 @@ type Verdict struct {
 	Offset uint64    `json:"offset"`           // the table holds every batch of the log up to here
 	AgeMS  *int64    `json:"age_ms,omitempty"` // milliseconds since the edge last agreed with the origin's beat; nil before the first
 	Stale  bool      `json:"stale,omitempty"`  // the edge does not vouch for the verdict: age is past the lease of 3 s
+
+	// A scanner showed this very rolling code to this edge before, and first so many milliseconds ago: it may be a screenshot that was passed
+	// back over the fence. Nil: not that the edge remembers; it may forget, and it does not know what others saw.
+	SeenMSAgo *int64 `json:"seen_ms_ago,omitempty"`
 }
 
 // Delta is one subject's new record, or its removal. Applying it twice changes nothing.

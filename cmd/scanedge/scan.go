@@ -18,7 +18,8 @@ import (
 )
 
 func newScanCmd() *cobra.Command {
-	var url, key, up string
+	var urls []string
+	var key, up string
 	var ca caFlag
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -29,22 +30,24 @@ reads codes from standard input, a line each, and answers them as they come.
 
 A plain code is ISSUER:SUBJECT, in its own characters: nothing of it needs to be percent-encoded.
 
+With several edges the first is asked, and the next when that can't answer or is slow.
+
 Exit status: 0 if every code got a verdict, whatever its colour; 1 if one did not, or the edge could not be asked.`,
 		Example: `  scanedge scan demo-a:d000000001
   scanedge scan --json < codes.txt
   scanedge scan --edge http://127.0.0.1:7001 --key KEY demo-a:d000000013 demo-b:d000000007`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, codes []string) error {
-			edge, err := edgeToAsk(url, key, up, ca)
+			edges, err := edgesToAsk(urls, key, up, ca)
 			if err != nil {
 				return err
 			}
-			return scan(cmd, edge, codes, asJSON)
+			return scan(cmd, edges, codes, asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&url, "edge", "", "URL of the edge's scan listener")
+	cmd.Flags().StringSliceVar(&urls, "edge", nil, "URL of the edge's scan listener; more than once for several, the nearest first")
 	cmd.Flags().StringVar(&key, "key", "", "scanner key")
-	cmd.Flags().StringVar(&up, "up", "", upUsage+" first edge and the scanner key")
+	cmd.Flags().StringVar(&up, "up", "", upUsage+" edges and the scanner key")
 	ca.add(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each answer as the edge's JSON")
 	return cmd
@@ -79,32 +82,45 @@ func secret(given, ofFleet, server string, ofTheFleet ...string) string {
 	return given
 }
 
-func edgeToAsk(url, key, up string, ca caFlag) (*scanedge.Edge, error) {
-	f, err := runningFleet(up, url)
+// edgesToAsk are the edges that are named, else those of a fleet.
+func edgesToAsk(urls []string, key, up string, ca caFlag) (*scanedge.Edges, error) {
+	f, err := runningFleet(up, strings.Join(urls, ""))
 	if err != nil {
 		return nil, err
 	}
-	if url == "" && len(f.Edges) > 0 {
-		url = f.Edges[0].Scan
-	}
-	var edges []string
+	var own []string
+	named := len(urls) > 0
 	for _, e := range f.Edges {
-		edges = append(edges, e.Scan, e.ScanTLS)
+		own = append(own, e.Scan, e.ScanTLS)
+		if !named && e.Scan != "" { // it is not up yet
+			urls = append(urls, e.Scan)
+		}
 	}
-	key = secret(key, f.ScannerKey, url, edges...)
-	if url == "" || key == "" {
+	var edges []*scanedge.Edge
+	for _, url := range urls {
+		of := secret(key, f.ScannerKey, url, own...)
+		if url == "" || of == "" {
+			edges = nil
+			break
+		}
+		if err := checkURL("--edge", url); err != nil {
+			return nil, err
+		}
+		edge := scanedge.NewEdge(url, of)
+		if err := ca.trust(f.CA, edge.TrustCA); err != nil {
+			return nil, err
+		}
+		edges = append(edges, edge)
+	}
+	if len(edges) == 0 {
 		return nil, usageError("which edge, with which key? Give --edge URL and --key KEY, " +
 			"or --up FILE of a fleet that runs, whose key is for that fleet's own edges alone")
 	}
-	if err := checkURL("--edge", url); err != nil {
-		return nil, err
-	}
-	edge := scanedge.NewEdge(url, key)
-	return edge, ca.trust(f.CA, edge.TrustCA)
+	return scanedge.NewEdges(edges...), nil
 }
 
 // scan prints the answers. Its error is silent when the lines have said it all.
-func scan(cmd *cobra.Command, edge *scanedge.Edge, codes []string, asJSON bool) error {
+func scan(cmd *cobra.Command, edges *scanedge.Edges, codes []string, asJSON bool) error {
 	ctx, p := cmd.Context(), &answerPrinter{out: bufio.NewWriter(cmd.OutOrStdout()), json: asJSON}
 	var err error
 	switch {
@@ -112,11 +128,11 @@ func scan(cmd *cobra.Command, edge *scanedge.Edge, codes []string, asJSON bool) 
 		if terminalOf(cmd.InOrStdin()) != nil {
 			cmd.PrintErrln("Codes, a line each; Ctrl-D ends.")
 		}
-		err = scanLines(ctx, edge, cmd.InOrStdin(), p)
+		err = scanLines(ctx, edges, cmd.InOrStdin(), p)
 	case len(codes) == 1:
-		err = scanOne(ctx, edge, codes[0], p)
+		err = scanOne(ctx, edges, codes[0], p)
 	default:
-		err = scanBatch(ctx, edge, codes, p)
+		err = scanBatch(ctx, edges, codes, p)
 	}
 	if err == nil && p.errors > 0 {
 		return &exitError{code: exitFailure}
@@ -125,13 +141,14 @@ func scan(cmd *cobra.Command, edge *scanedge.Edge, codes []string, asJSON bool) 
 }
 
 // scanOne prints what is wrong with the code as its answer, and returns what is wrong with the asking.
-func scanOne(ctx context.Context, edge *scanedge.Edge, code string, p *answerPrinter) error {
-	verdict, err := edge.Scan(ctx, code)
+func scanOne(ctx context.Context, edges *scanedge.Edges, code string, p *answerPrinter) error {
+	verdict, err := edges.Scan(ctx, code)
 	a := scanedge.Answer{Verdict: verdict}
 	if problem := (*scanedge.Problem)(nil); errors.As(err, &problem) {
 		switch problem.Type {
-		case scanedge.MalformedCode, scanedge.UnknownSubject, scanedge.IssuerNotHeld, scanedge.NotReady:
-			a.Error, err = problem.Type, nil
+		case scanedge.MalformedCode, scanedge.UnknownSubject, scanedge.IssuerNotHeld, scanedge.PlainForbidden, scanedge.ForgedCode,
+			scanedge.CodeExpired, scanedge.NotYetValid, scanedge.ClockAhead, scanedge.NotReady, scanedge.TooStale, scanedge.Behind:
+			a.Error, a.AheadS, err = problem.Type, problem.AheadS, nil
 		}
 	}
 	if err != nil {
@@ -140,8 +157,8 @@ func scanOne(ctx context.Context, edge *scanedge.Edge, code string, p *answerPri
 	return p.print([]string{code}, []scanedge.Answer{a})
 }
 
-func scanBatch(ctx context.Context, edge *scanedge.Edge, codes []string, p *answerPrinter) error {
-	answers, err := edge.ScanMany(ctx, codes)
+func scanBatch(ctx context.Context, edges *scanedge.Edges, codes []string, p *answerPrinter) error {
+	answers, err := edges.ScanMany(ctx, codes)
 	if err != nil {
 		return err
 	}
@@ -150,7 +167,7 @@ func scanBatch(ctx context.Context, edge *scanedge.Edge, codes []string, p *answ
 
 // scanLines asks for the codes that have arrived while it asked for those before: one by one from a hand, in full requests
 // from a file.
-func scanLines(ctx context.Context, edge *scanedge.Edge, in io.Reader, p *answerPrinter) error {
+func scanLines(ctx context.Context, edges *scanedge.Edges, in io.Reader, p *answerPrinter) error {
 	const atOnce = 10_000
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -173,7 +190,7 @@ func scanLines(ctx context.Context, edge *scanedge.Edge, in io.Reader, p *answer
 		for len(codes) < atOnce && len(arrived) > 0 {
 			codes = append(codes, <-arrived)
 		}
-		if err := scanBatch(ctx, edge, codes, p); err != nil {
+		if err := scanBatch(ctx, edges, codes, p); err != nil {
 			return err
 		}
 	}

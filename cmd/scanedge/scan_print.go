@@ -56,6 +56,9 @@ func printable(code string) string {
 
 // describe reads like "red     reason 5  offset 17  age 240ms".
 func describe(a scanedge.Answer) string {
+	if a.Error == scanedge.ClockAhead {
+		return fmt.Sprintf("%s  %s by %d s or more", a.Error, a.Error.Title(), a.AheadS)
+	}
 	if a.Error != "" {
 		return strings.TrimSpace(string(a.Error) + "  " + a.Error.Title())
 	}
@@ -72,6 +75,9 @@ func describe(a scanedge.Answer) string {
 	}
 	if a.Stale {
 		s += "  stale"
+	}
+	if a.SeenMSAgo != nil {
+		s += fmt.Sprintf("  shown before, %s ago", time.Duration(*a.SeenMSAgo)*time.Millisecond)
 	}
 	return s
 }
