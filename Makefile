@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 GOTESTSUM := go tool gotestsum $(GOTESTSUM_FLAGS)
-.PHONY: help build run test test-js test-faults test-long fuzz lint deploy-check bench table wrk clean
+.PHONY: help build run test test-js test-faults test-long fuzz lint deploy-check bench table scan clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,8 +52,8 @@ bench: build ## play a launch day against a fleet of its own; report in var/benc
 table: build ## the status table beside its floor and its rivals, 20 million subjects, in 50 s
 	@mkdir -p var && bin/scanedge table bench --dir var
 
-wrk: build ## one edge beside bare fasthttp, by wrk (a Debian package), interleaved
-	bench/wrk.sh
+scan: build ## the scan path beside bare fasthttp, nginx and Redis, 10 million subjects, in 4 minutes
+	bin/scanedge bench scan --subjects 10000000
 
 clean: ## remove what the others made
 	rm -rf bin var

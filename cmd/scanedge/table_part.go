@@ -29,10 +29,13 @@ func newTableBenchPartCmd() *cobra.Command {
 	}
 }
 
-// tablePart is the command of a part. Settings in the environment are for the verb that asked for it.
-func tablePart(ctx context.Context) *exec.Cmd {
+// tablePart is the command of a part.
+func tablePart(ctx context.Context) *exec.Cmd { return ownCommand(ctx, "table", benchPart) }
+
+// ownCommand is a command of this program. Settings in the environment are for the verb that asked for it.
+func ownCommand(ctx context.Context, args ...string) *exec.Cmd {
 	exe, err := os.Executable()
-	cmd := exec.CommandContext(ctx, exe, "table", benchPart)
+	cmd := exec.CommandContext(ctx, exe, args...)
 	if err != nil {
 		cmd.Err = fmt.Errorf("finding the program to start: %w", err)
 	}

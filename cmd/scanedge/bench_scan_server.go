@@ -1,0 +1,37 @@
+package main
+
+import (
+	"net"
+
+	"github.com/spf13/cobra"
+
+	scanbench "github.com/scanedge/scanedge/bench/micro/scan"
+	"github.com/scanedge/scanedge/edge"
+	"github.com/scanedge/scanedge/edge/limit"
+	"github.com/scanedge/scanedge/sync/access"
+)
+
+const benchServer = "scan-server"
+
+// newBenchScanServerCmd is what bench scan runs in processes of their own: wired as an edge is.
+func newBenchScanServerCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:    benchServer,
+		Short:  "Be a server of bench scan, as standard input says",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			collectEarly()
+			return scanbench.Serve(cmd.InOrStdin(), cmd.OutOrStdout(), scanbench.Wiring{
+				Ready: func(s *edge.Server, issuers []string, scannerKey string) {
+					hash, keys := access.HashOf([]byte(scannerKey)), new(access.Uses)
+					c := access.Control{ScannerKeys: map[access.Hash]string{hash: "bench"}, ScannerIDs: map[access.Hash]string{hash: "bench"}}
+					keys.Learn(c, func(access.Limits, bool) *limit.Rules { return nil }) // as the demo's key: it has none
+					s.Hold(issuers)
+					learn(s, issuers, c, keys)
+				},
+				Serve: func(s *edge.Server, l net.Listener) error { return s.HTTP().Serve(l) },
+			})
+		},
+	}
+}
