@@ -59,11 +59,12 @@ func (s *Server) asker(ctx *fasthttp.RequestCtx, by *asker) (why outcome) {
 			return judged
 		}
 	}
-	s.guest(ctx, by)
-	if key == nil && (by.scanner || ctx.IsGet()) {
+	if key == nil && s.certified(ctx, by) {
 		return judged
 	}
-	by.scanner = false
+	if by.limits = s.guest(ctx, by.at); key == nil && ctx.IsGet() {
+		return judged
+	}
 	return noKey
 }
 

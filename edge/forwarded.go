@@ -9,7 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Proxies are those whose word on whom they speak for is taken. They must not change once in use.
+// Proxies are those whose word on whom they speak for is taken. They must not change once in use; nil are none.
 type Proxies struct {
 	Trusted []netip.Prefix // their addresses
 	RFC7239 bool           // they say it in Forwarded (RFC 7239); false: in X-Forwarded-For
@@ -24,7 +24,7 @@ const maxHops = 16
 // the address that the first of them saw: what stands left of it anybody may have written. Who can't be told is the last proxy
 // that could be. It allocates nothing.
 func (p *Proxies) client(h *fasthttp.RequestHeader, from netip.Addr) netip.Addr {
-	if !p.trusts(from) {
+	if !p.Trust(from) {
 		return from
 	}
 	name := "X-Forwarded-For"
@@ -42,7 +42,7 @@ func (p *Proxies) client(h *fasthttp.RequestHeader, from netip.Addr) netip.Addr 
 			if !ok || hops == maxHops {
 				return from
 			}
-			if from = a; !p.trusts(a) {
+			if from = a; !p.Trust(a) {
 				return from
 			}
 		}
@@ -50,7 +50,11 @@ func (p *Proxies) client(h *fasthttp.RequestHeader, from netip.Addr) netip.Addr 
 	return from
 }
 
-func (p *Proxies) trusts(a netip.Addr) bool {
+// Trust reports whether a proxy of theirs has an address.
+func (p *Proxies) Trust(a netip.Addr) bool {
+	if p == nil {
+		return false
+	}
 	a = a.Unmap()
 	return slices.ContainsFunc(p.Trusted, func(r netip.Prefix) bool { return r.Contains(a) })
 }

@@ -39,25 +39,29 @@ func newLimited(set *metrics.Set) limited {
 	return limited{set.NewCounter(`scanedge_limited_total{reason="rate"}`), set.NewCounter(`scanedge_limited_total{reason="guard"}`)}
 }
 
-// guest finds out who asks without a scanner key: a scanner by his certificate, or whoever is at that address.
-func (s *Server) guest(ctx *fasthttp.RequestCtx, by *asker) {
+// certified finds out whether the connection came with a verified certificate, if that counts: then a scanner asks.
+func (s *Server) certified(ctx *fasthttp.RequestCtx, by *asker) bool {
+	g := s.guests
+	if g == nil || !g.Certificates {
+		return false
+	}
+	state := ctx.TLSConnectionState()
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return false
+	}
+	name := g.Table.Name(limit.Certificate, []byte(state.PeerCertificates[0].Subject.CommonName))
+	by.scanner, by.limits = true, g.Table.Caller(name, g.Certified, s.Clock(by.at))
+	return true
+}
+
+// guest is by what one is limited who proved nothing yet: his address.
+func (s *Server) guest(ctx *fasthttp.RequestCtx, at time.Time) limit.Caller {
 	g := s.guests
 	if g == nil {
-		return
+		return limit.Caller{}
 	}
-	now := s.Clock(by.at)
-	if g.Certificates {
-		if state := ctx.TLSConnectionState(); state != nil && len(state.VerifiedChains) > 0 {
-			name := []byte(state.PeerCertificates[0].Subject.CommonName)
-			by.scanner, by.limits = true, g.Table.Caller(g.Table.Name(limit.Certificate, name), g.Certified, now)
-			return
-		}
-	}
-	from := addressOf(ctx.RemoteAddr())
-	if g.Proxies != nil {
-		from = g.Proxies.client(&ctx.Request.Header, from)
-	}
-	by.limits = g.Table.Caller(limit.Address(from), g.Addresses.Rules(from), now)
+	from := g.Proxies.client(&ctx.Request.Header, addressOf(ctx.RemoteAddr()))
+	return g.Table.Caller(limit.Address(from), g.Addresses.Rules(from), s.Clock(at))
 }
 
 // addressOf is the address of a connection's other end; of what is no TCP connection it is 0.0.0.0.
@@ -76,7 +80,7 @@ func (s *Server) spend(ctx *fasthttp.RequestCtx, by *asker, n int) bool {
 	if !by.scanner || !by.limits.Limited() {
 		return true
 	}
-	why, wait := by.limits.Take(n, s.Clock(ctx.Time()))
+	why, wait := by.limits.Take(n, s.Clock(by.at))
 	if why == limit.No {
 		return true
 	}

@@ -112,6 +112,8 @@ func TestHTTPContract(t *testing.T) {
 	vars := map[string]string{"PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey, "ADMIN_TOKEN": up.AdminToken,
 		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String(), "RENEWAL": renewal, "CSR": requestFor(t, key)}
 	vars["LIMITED_ID"], vars["LIMITED_TOKEN"] = makeToken(t, up, `{"kind":"push","name":"limited","issuers":["demo-a"],"rate":0.0001,"max_deltas":3}`)
+	_, vars["SLOW_KEY"] = makeToken(t, up, `{"kind":"scan","name":"slow","rate":0.01,"burst":2}`)
+	_, vars["THIEF_KEY"] = makeToken(t, up, `{"kind":"scan","name":"thief"}`)
 	vars["GONE_ID"], vars["GONE_TOKEN"] = makeToken(t, up, `{"kind":"push","name":"gone"}`)
 	maps.Copy(vars, makeCodes(t, filepath.Join(dir, "origin", "issuers", "demo-a.json")))
 	edge, origin := fetchContract(t, "edge", up.Edges[0].Scan), fetchContract(t, "origin", up.Origin)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -92,6 +93,13 @@ func (s scanLimits) apply(server *edge.Server, keys *access.Uses, set *metrics.S
 		return float64(len(keys.Locked(now)) + s.table.Locked(now))
 	})
 	set.NewGauge("scanedge_limit_untracked_total", func() float64 { return float64(s.table.Untracked()) })
+}
+
+// exempt also spares trusted proxies the bound of an address on connections: they bring everybody's.
+func (s scanLimits) exempt(b edge.Bounds) edge.Bounds {
+	spared := b.Exempt
+	b.Exempt = func(a netip.Addr) bool { return spared(a) || s.proxies.Trust(a) }
+	return b
 }
 
 // askForCertificates lets clients of a TLS listener bring a scanner's certificate. One that is wrong fails the handshake.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/scanedge/scanedge/edge"
 	"github.com/scanedge/scanedge/edge/limit"
 	"github.com/scanedge/scanedge/sync/access"
 )
@@ -149,5 +150,13 @@ func TestLimitFlagsThatCantBe(t *testing.T) {
 	f := limitFlags{proxies: []string{"::ffff:10.0.0.1", "10.9.9.9/8"}, header: "forwarded"}
 	if err := f.read(); err != nil || !f.made.proxies.RFC7239 || f.made.proxies.Trusted[0].String() != "10.0.0.1/32" || f.made.proxies.Trusted[1].String() != "10.0.0.0/8" {
 		t.Errorf("%v, %+v", err, f.made.proxies)
+	}
+	for _, made := range []scanLimits{f.made, {}} {
+		b := made.exempt(edge.Bounds{Exempt: netip.Addr.IsLoopback})
+		for a, want := range map[string]bool{"127.0.0.1": true, "10.0.0.1": made.proxies != nil, "::ffff:10.0.0.1": made.proxies != nil, "192.0.2.1": false} {
+			if got := b.Exempt(netip.MustParseAddr(a)); got != want {
+				t.Errorf("connections of %s have no bound of their address: %v", a, got)
+			}
+		}
 	}
 }

@@ -70,7 +70,7 @@ func newEdgeProcess(f edgeFlags, dir *dataDir, at doors, before *predecessor, id
 	var rings keyrings
 	p.server.Hold(f.issuers)
 	p.server.AllowOrigins(f.front.origins)
-	p.front, p.door = p.server.HTTP(), p.server.Door(f.front.bounds(openFiles(), logger))
+	p.front, p.door = p.server.HTTP(), p.server.Door(f.limits.made.exempt(f.front.bounds(openFiles(), logger)))
 	config.Origin, config.Client, config.Sources = p.origin, client(id.Client()), client(id.ToSources(p.fleet.know))
 	config.Issuers, config.Dir, config.MemoryLimit = f.issuers, f.dir, int64(f.memory)
 	config.SnapshotEvery, config.ScrubEvery = f.snapshotEvery, f.scrubEvery
