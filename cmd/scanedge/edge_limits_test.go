@@ -160,3 +160,24 @@ func TestLimitFlagsThatCantBe(t *testing.T) {
 		}
 	}
 }
+
+// The file that the documents show is one, and says what holds without it.
+func TestLimitsFileOfTheDocuments(t *testing.T) {
+	b, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, _ := strings.Cut(string(b), "cat > limits.yaml <<'END'\n")
+	shown, _, _ = strings.Cut(shown, "    END\n")
+	e, err := limitsOfFile(t, strings.ReplaceAll(shown, "\n    ", "\n")[len("    "):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := builtIn.addresses
+	own.Rate, own.Burst = 5000, 50_000
+	if e.keyGuard != builtIn.keys.Guard || !same(e.unsaid, limit.Limits{Rate: 1000, Burst: 10_000, Guard: builtIn.keys.Guard}) || !same(e.holders, builtIn.holders) ||
+		!same(e.addresses.Rules(netip.MustParseAddr("1.2.3.4")), builtIn.addresses) || e.addresses.Rules(netip.MustParseAddr("127.0.0.1")) != nil ||
+		!same(e.addresses.Rules(netip.MustParseAddr("203.0.113.7")), own) {
+		t.Errorf("%+v", e)
+	}
+}
