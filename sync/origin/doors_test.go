@@ -59,6 +59,7 @@ var doors = []opening{
 	{"/v1/issuers/{issuer}/held/{id}/approve", "POST", "/v1/issuers/demo-a/held/x/approve", "", []string{"push", "push for demo-a", "admin"}},
 	{"/v1/issuers/{issuer}/held/{id}/approve", "POST", "/v1/issuers/demo-b/held/x/approve", "", []string{"push", "admin"}},
 	{"/v1/backup", "GET", "/v1/backup", "", []string{"admin"}},
+	{"/v1/openapi.yaml", "GET", "/v1/openapi.yaml", "", everybody},
 	{"/v1/tokens", "GET", "/v1/tokens", "", []string{"admin"}},
 	{"/v1/tokens", "POST", "/v1/tokens", "{}", []string{"admin"}},
 	{"/v1/tokens/{id}", "DELETE", "/v1/tokens/nobody", "", []string{"admin"}},
