@@ -3,6 +3,7 @@ package edge
 import (
 	"container/list"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -23,8 +24,9 @@ const spareFor = 10 * time.Second
 //
 // Its listeners may be used at the same time.
 type Door struct {
-	bounds Bounds
-	turned func(reason string)
+	bounds   Bounds
+	turned   func(reason string)
+	newcomer func() // waits while there is no time for a newcomer
 
 	mu    sync.Mutex
 	hosts map[netip.Addr]*host
@@ -51,7 +53,7 @@ type conn struct {
 	door  *Door
 	probe *waitProbe
 
-	asked    uint32      // requests that came; its goroutine's own
+	asked    uint32      // requests that came, from anywhere on, so that all do not come round together; its goroutine's own
 	answered atomic.Bool // a scan was, since the door looked last
 
 	// Guarded by door.mu.
@@ -64,7 +66,7 @@ type conn struct {
 // Door returns a door for the server's listeners, and shows in the metrics how many connections are open and why others were closed.
 // Once.
 func (s *Server) Door(b Bounds) *Door {
-	d := &Door{bounds: b, turned: func(reason string) { s.shedBy[reason].Inc() }, hosts: map[netip.Addr]*host{}}
+	d := &Door{bounds: b, turned: func(reason string) { s.shedBy[reason].Inc() }, newcomer: s.overload.newcomer, hosts: map[netip.Addr]*host{}}
 	s.set.NewGauge("scanedge_connections", func() float64 { return float64(d.Open()) })
 	return d
 }
@@ -88,6 +90,7 @@ type doorListener struct {
 // on: a server whose listener fails is gone for good.
 func (l *doorListener) Accept() (net.Conn, error) {
 	for {
+		l.door.newcomer()
 		c, err := l.Listener.Accept()
 		switch {
 		case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.ENOBUFS):
@@ -114,7 +117,7 @@ func (d *Door) shrink(now time.Time) {
 
 // admit returns the connection with its place, or nil after it was closed for want of one.
 func (d *Door) admit(tcp *net.TCPConn, now time.Time) *conn {
-	c := &conn{TCPConn: tcp, door: d, probe: newWaitProbe(tcp), lastSeen: now}
+	c := &conn{TCPConn: tcp, door: d, probe: newWaitProbe(tcp), asked: rand.Uint32(), lastSeen: now}
 	addr := peerOf(tcp.RemoteAddr())
 
 	d.mu.Lock()

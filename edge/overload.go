@@ -28,13 +28,19 @@ const (
 	longestHold  = time.Second
 )
 
+// After there was a queue, connections are accepted at most so often for so long.
+const (
+	newcomersWait = time.Second
+	newcomerEvery = time.Millisecond
+)
+
 // overload decides which requests are too many. A request waits in its socket, or for a processor, and nowhere else; the kernel knows
 // since when ([waitProbe]). When the least wait of an interval says that there is a queue which doesn't go away, requests that have
-// waited too long are refused: the others are then answered in time, and the edge is as busy as it can be.
+// waited too long are refused, until an interval needs no refusal: the others are then answered in time, and the edge is as busy as it can be.
 // (K. Nichols, V. Jacobson: Controlling Queue Delay, 2012. B. Maurer: Fail at Scale, 2015.)
 //
 // Refusals cost too. Where they would take more than their share they are held back, up to a second, so that a client that tries again
-// at once is slowed by them. All its methods are safe for concurrent use.
+// at once is slowed by them, and new connections are accepted more slowly, so that those who have one go first. All its methods are safe for concurrent use.
 type overload struct {
 	base    time.Time
 	samples atomic.Int64 // of the interval, which begins with the first
@@ -44,7 +50,8 @@ type overload struct {
 	hold    atomic.Int64 // nanoseconds by which refusals are held back
 	refused atomic.Int64 // requests in the interval
 
-	cpu atomic.Int64 // nanoseconds that the process had used when the interval began
+	cpu   atomic.Int64 // nanoseconds that the process had used when the interval began
+	quiet atomic.Int64 // when newcomers need not wait any more, in nanoseconds from base
 }
 
 func newOverload() *overload {
@@ -63,17 +70,28 @@ func (o *overload) tooLong(waited, bound time.Duration, now time.Time) bool {
 	}
 	if ends := o.ends.Load(); n >= waitSamples && at >= ends && o.ends.CompareAndSwap(ends, math.MaxInt64) {
 		o.samples.Store(0) // the next request begins an interval
-		o.queue.Store(o.least.Swap(math.MaxInt64) > int64(waitTarget))
-		o.pace(usedCPU())
+		refused := o.refused.Swap(0)
+		queue := o.least.Swap(math.MaxInt64) > int64(waitTarget) || o.queue.Load() && refused > 0
+		if o.queue.Store(queue); queue {
+			o.quiet.Store(at + int64(newcomersWait))
+		}
+		o.pace(refused, usedCPU())
 	}
 	return o.queue.Load() && waited > bound
 }
 
+// newcomer waits before one more connection is accepted, if there was a queue lately: what a connection costs is that of several scans.
+func (o *overload) newcomer() {
+	if int64(time.Since(o.base)) < o.quiet.Load() {
+		time.Sleep(newcomerEvery)
+	}
+}
+
 // pace holds refusals back for longer if those of the last interval cost too much of what the process used, and for less long if not.
-func (o *overload) pace(cpu time.Duration) {
+func (o *overload) pace(refused int64, cpu time.Duration) {
 	used := int64(cpu) - o.cpu.Swap(int64(cpu))
 	hold := o.hold.Load() / 2
-	if o.refused.Swap(0)*int64(refusalCost) > used/refusalShare {
+	if refused*int64(refusalCost) > used/refusalShare {
 		hold = min(max(4*hold, int64(time.Millisecond)), int64(longestHold))
 	} else if hold < int64(time.Millisecond) {
 		hold = 0
@@ -84,7 +102,7 @@ func (o *overload) pace(cpu time.Duration) {
 // shed refuses a request that is too many, and reports whether it did.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, c *conn) bool {
 	o := s.overload
-	if c.asked++; c.asked%waitEvery != 1 && !o.queue.Load() {
+	if c.asked++; c.asked%waitEvery != 0 && !o.queue.Load() {
 		return false
 	}
 	waited, known := c.probe.waited()

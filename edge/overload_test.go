@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ type queueing struct {
 
 type queueingResult struct {
 	served, refused int
-	longest         time.Duration // that a served one waited
+	waits           []time.Duration // of those that were served after the first second
 }
 
 // play lets requests come at random, at a rate times what the server can serve, for a time.
@@ -36,7 +37,9 @@ func (q queueing) play(o *overload, rate float64, d time.Duration, r *rand.Rand)
 			continue
 		}
 		res.served++
-		res.longest = max(res.longest, waited)
+		if came > time.Second {
+			res.waits = append(res.waits, waited)
+		}
 		free += q.scan
 	}
 	return res
@@ -45,7 +48,7 @@ func (q queueing) play(o *overload, rate float64, d time.Duration, r *rand.Rand)
 // At any load the server is as busy as it can be, what it serves has not waited long, and what it need not refuse it doesn't.
 func TestOverloadKeepsBusyAndQuick(t *testing.T) {
 	for _, tick := range []time.Duration{time.Millisecond, 4 * time.Millisecond} {
-		for _, load := range []float64{0.5, 0.9, 2, 5} {
+		for _, load := range []float64{0.5, 0.9, 1, 1.2, 2, 5} {
 			t.Run(fmt.Sprintf("%v/%v", tick, load), func(t *testing.T) {
 				seed := rand.Uint64()
 				r := rand.New(rand.NewPCG(seed, 0))
@@ -61,8 +64,13 @@ func TestOverloadKeepsBusyAndQuick(t *testing.T) {
 				if float64(res.served) < 0.95*most {
 					t.Errorf("%d were served of %.0f that could be (seed %d)", res.served, most, seed)
 				}
-				if bound := waitScan + 2*waitInterval; load >= 2 && res.longest > bound {
-					t.Errorf("a served one waited %v (seed %d)", res.longest, seed)
+				bound := waitScan
+				if load < 2 {
+					bound *= 2 // the queue comes and goes
+				}
+				slices.Sort(res.waits)
+				if p99 := res.waits[len(res.waits)*99/100]; p99 > bound+tick {
+					t.Errorf("of those that were served one of a hundred waited %v and more (seed %d)", p99, seed)
 				}
 			})
 		}
@@ -109,8 +117,7 @@ func TestRefusalsAreHeldBack(t *testing.T) {
 	var cpu time.Duration
 	interval := func(refused int64) time.Duration {
 		cpu += waitInterval
-		o.refused.Store(refused)
-		o.pace(cpu)
+		o.pace(refused, cpu)
 		return time.Duration(o.hold.Load())
 	}
 	share := int64(waitInterval / refusalShare / refusalCost)

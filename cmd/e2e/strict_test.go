@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,6 +25,7 @@ type strict struct {
 	tls             *tls.Config   // nil: plain
 	apart           bool          // each scan on a connection of its own
 	pause           time.Duration // between two scans
+	refused         *atomic.Int64 // counts those that the edge had no time for; nil: they are lost too
 	request         []byte
 
 	scans, conns, goodbyes *atomic.Int64
@@ -131,6 +133,13 @@ func (s *strict) connect(stop <-chan struct{}) (ended bool) {
 	s.conns.Add(1)
 	for in := bufio.NewReader(c); ; {
 		last, err := s.scan(c, in)
+		if errors.Is(err, errNoTime) && s.refused != nil {
+			s.refused.Add(1)
+			if waits(stop, time.Second) { // as Retry-After says
+				return true
+			}
+			continue
+		}
 		if err != nil {
 			s.lost.add("scan at %s: %v", s.addr, err)
 		} else {
@@ -161,6 +170,9 @@ func (s *strict) dial() (net.Conn, error) {
 	return secure, nil
 }
 
+// errNoTime is a scan that was refused as it should be.
+var errNoTime = errors.New("503 overloaded")
+
 // scan asks once; last says that the edge wants the connection to be left.
 func (s *strict) scan(c net.Conn, in *bufio.Reader) (last bool, err error) {
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
@@ -175,6 +187,8 @@ func (s *strict) scan(c net.Conn, in *bufio.Reader) (last bool, err error) {
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("read the answer's body: %w", err)
+	case res.StatusCode == http.StatusServiceUnavailable && bytes.Contains(body, []byte(`"overloaded"`)) && res.Header.Get("Retry-After") != "" && !res.Close:
+		return false, errNoTime
 	case res.StatusCode != http.StatusOK:
 		return false, fmt.Errorf("%s: %s", res.Status, body)
 	case bytes.Contains(body, []byte(`"stale":true`)), bytes.Contains(body, []byte(`"error"`)), s.body != "" && bytes.Count(body, []byte("\n")) != 100:

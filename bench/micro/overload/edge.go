@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/scanedge/scanedge/cache"
+	"github.com/scanedge/scanedge/edge"
+	"github.com/scanedge/scanedge/edge/limit"
+)
+
+// costOfEdge is the environment variable by which this program is told that it is the edge, and what a scan costs it.
+const costOfEdge = "SCANEDGE_OVERLOAD_COST"
+
+// beTheEdge does not return in a process that is the edge.
+func beTheEdge() {
+	if cost, err := time.ParseDuration(os.Getenv(costOfEdge)); err == nil {
+		pin(0)
+		log.Fatal(serve(cost))
+	}
+}
+
+// serve is an edge of one subject on one processor until it is killed. Who asks is looked up at a cost.
+func serve(cost time.Duration) error {
+	runtime.GOMAXPROCS(1)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := edge.New(metrics.NewSet())
+	v := edge.Vouch{Seed: cache.NewSeed(), Table: new(cache.Table), Beat: time.Now(), MaxStale: 24 * time.Hour}
+	green, err := cache.NewRecord(cache.Green, 0, time.Time{})
+	if err != nil {
+		return err
+	}
+	v.Table.Put(v.Seed.Key([]byte("g")), green)
+	s.Hold([]string{"demo"})
+	s.Publish("demo", v)
+	s.Admit(func([]byte) (limit.Caller, bool) {
+		for began := time.Now(); time.Since(began) < cost; {
+		}
+		return limit.Caller{}, true
+	})
+	fmt.Println(l.Addr())
+	return s.HTTP().Serve(s.Door(edge.Bounds{Connections: 10_000, PerAddress: 10_000}).Listen(l))
+}
+
+// edgeProcess is an edge under load.
+type edgeProcess struct {
+	cmd  *exec.Cmd
+	addr string
+}
+
+func startEdge(cost time.Duration) (*edgeProcess, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	e := &edgeProcess{cmd: exec.Command(self)}
+	e.cmd.Env = append(os.Environ(), costOfEdge+"="+cost.String())
+	e.cmd.Stderr = os.Stderr
+	out, err := e.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.cmd.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		e.end()
+		return nil, fmt.Errorf("the edge did not say where it listens: %w", err)
+	}
+	e.addr = strings.TrimSpace(line)
+	return e, nil
+}
+
+func (e *edgeProcess) end() {
+	_ = e.cmd.Process.Kill()
+	_ = e.cmd.Wait()
+}

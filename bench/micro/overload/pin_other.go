@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// pin leaves it to the scheduler.
+func pin(int) {}
