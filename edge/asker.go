@@ -54,8 +54,8 @@ func (s *Server) asker(ctx *fasthttp.RequestCtx, by *asker) (why outcome) {
 		return notReady
 	}
 	key := ctx.Request.Header.PeekCanonical(authorization)
-	if len(key) >= len(bearer) && bytes.EqualFold(key[:len(bearer)], bearer) {
-		if by.limits, by.scanner = (*known)(bytes.TrimSpace(key[len(bearer):])); by.scanner {
+	if isBearer(key) {
+		if by.limits, by.scanner = (*known)(bytes.TrimSpace(key[len(bearer):]), by.at); by.scanner {
 			return judged
 		}
 	}
@@ -66,6 +66,12 @@ func (s *Server) asker(ctx *fasthttp.RequestCtx, by *asker) (why outcome) {
 		return judged
 	}
 	return noKey
+}
+
+// isBearer reports whether what follows the first word is a key. Case is of no account (RFC 9110, 11.1); hardly anybody makes use of that.
+func isBearer(credentials []byte) bool {
+	n := len(bearer)
+	return len(credentials) >= n && (string(credentials[:n]) == string(bearer) || bytes.EqualFold(credentials[:n], bearer))
 }
 
 // least is the value of Scanedge-Min-Offset, nil if there is none, and whether it can be used.

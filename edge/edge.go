@@ -63,7 +63,7 @@ type Server struct {
 
 	caughtUp atomic.Bool // each table of those held had, at one time
 	draining atomic.Bool // see Drain
-	keys     atomic.Pointer[func([]byte) (limit.Caller, bool)]
+	keys     atomic.Pointer[func([]byte, time.Time) (limit.Caller, bool)]
 	set      *metrics.Set
 	now      func(earlier time.Time) time.Time // the time, given a reading of the clock from this request: reckon, but in tests
 
@@ -177,8 +177,11 @@ func (s *Server) Publish(issuer string, v Vouch) {
 	s.caughtUp.Store(true)
 }
 
-// Admit sets who may scan: known is asked with the key of each request, which it must not keep, and says who that is to be limited as.
-func (s *Server) Admit(known func(key []byte) (limit.Caller, bool)) { s.keys.Store(&known) }
+// Admit sets who may scan: known is asked with the key of each request, which it must not keep, and the request's time, and says who that
+// is to be limited as.
+func (s *Server) Admit(known func(key []byte, at time.Time) (limit.Caller, bool)) {
+	s.keys.Store(&known)
+}
 
 // Drain makes each answer the last one on its connection, which says so (`Connection: close`), until it is called with false. The
 // listeners are the caller's to close. A connection on which nothing is asked stays as it is: who closed it could lose a request that is

@@ -37,7 +37,7 @@ const testKey = "scan-key"
 func admitting(issuers ...string) *Server {
 	s := New(metrics.NewSet())
 	s.Hold(issuers)
-	s.Admit(func(key []byte) (limit.Caller, bool) { return limit.Caller{}, string(key) == testKey })
+	s.Admit(func(key []byte, _ time.Time) (limit.Caller, bool) { return limit.Caller{}, string(key) == testKey })
 	return s
 }
 

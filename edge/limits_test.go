@@ -20,7 +20,7 @@ func limitedServer(t *testing.T, keys map[string]limit.Limits) *Server {
 	for key, l := range keys {
 		callers[key] = limit.NewCaller(limit.New(l))
 	}
-	s.Admit(func(key []byte) (limit.Caller, bool) {
+	s.Admit(func(key []byte, _ time.Time) (limit.Caller, bool) {
 		c, known := callers[string(key)]
 		return c, known || string(key) == testKey
 	})
@@ -256,7 +256,7 @@ func TestLimitsAllocateNothing(t *testing.T) {
 		"free": limit.NewCaller(limit.New(limit.Limits{Rate: 1e7, Burst: 1e7, Guard: strict.Guard})), "locked": locked,
 		"fast": limit.NewCaller(limit.New(limit.Limits{Rate: 0.1, Burst: 1})),
 	}
-	s.Admit(func(key []byte) (limit.Caller, bool) { c, ok := callers[string(key)]; return c, ok })
+	s.Admit(func(key []byte, _ time.Time) (limit.Caller, bool) { c, ok := callers[string(key)]; return c, ok })
 	good := rolling(&mint.key, "g", passcode.Step(noon.Unix()))
 	for name, c := range map[string]struct{ key, from, code string }{
 		"in time": {key: "free", code: "demo-a:g"}, "locked out": {key: "locked", code: "demo-a:g"}, "too fast": {key: "fast", code: "demo-a:g"},
@@ -318,7 +318,7 @@ func TestGuests(t *testing.T) {
 func BenchmarkHandleLimited(b *testing.B) {
 	s := filled(b, 100_000)
 	c := limit.NewCaller(limit.New(limit.Limits{Rate: 1e7, Burst: 1e7, Guard: strict.Guard}))
-	s.Admit(func([]byte) (limit.Caller, bool) { return c, true })
+	s.Admit(func([]byte, time.Time) (limit.Caller, bool) { return c, true })
 	ctx := request("demo-a:d000000017", "*/*")
 	for b.Loop() {
 		ctx.Response.Reset()

@@ -61,13 +61,13 @@ var noKeys = new(passcode.Keyring)
 // mark remembers that a scanner showed a rolling code, until the code expires, and says how long ago one did first.
 func (s *Server) mark(v *verdict, text []byte) {
 	var room [8 + memo.Overhead]byte
+	var mark [8]byte
 	name, now := nameOf(v.vouch.Seed, text), v.now.UnixNano()
-	if first, ok := s.seen.Get(room[:0], name[:], now); ok {
-		v.seen, v.seenMS = true, max(0, now-int64(binary.LittleEndian.Uint64(first)))/int64(time.Millisecond)
-		return
-	}
+	binary.LittleEndian.PutUint64(mark[:], uint64(now))
 	ends := (int64(v.code.Step) + int64(v.vouch.Codes.Window) + 1) * passcode.StepSeconds // when it is taken no more
-	s.seen.Put(name[:], binary.LittleEndian.AppendUint64(room[:0], uint64(now)), ends*int64(time.Second))
+	if first, ok := s.seen.GetOrPut(room[:0], name[:], mark[:], now, ends*int64(time.Second)); ok {
+		v.seen, v.seenMS = true, max(0, now-int64(binary.LittleEndian.Uint64(first)))/int64(time.Millisecond)
+	}
 }
 
 // writeMemos writes what the memos did and hold, in the Prometheus text format.

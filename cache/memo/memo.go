@@ -71,10 +71,17 @@ func New(bytes int) *Memo {
 // It allocates nothing if dst has room for the value and [Overhead] bytes more. Those bytes of dst's capacity are overwritten
 // even by a miss, so the key must not lie in them.
 func (m *Memo) Get(dst, key []byte, now int64) ([]byte, bool) {
+	b, hit, _ := m.get(dst, key, now)
+	return b, hit
+}
+
+// get is Get; known says whether there was an entry at all.
+func (m *Memo) get(dst, key []byte, now int64) (_ []byte, hit, known bool) {
 	if m == nil {
-		return dst, false
+		return dst, false, false
 	}
-	if b, found := m.cache.HasGet(dst, key); found {
+	b, known := m.cache.HasGet(dst, key)
+	if known {
 		value, expires, intact := open(key, b[len(dst):])
 		switch {
 		case !intact:
@@ -83,26 +90,38 @@ func (m *Memo) Get(dst, key []byte, now int64) ([]byte, bool) {
 			m.expired.Add(1)
 		default:
 			m.hits.Add(1)
-			return b[:len(dst)+len(value)], true
+			return b[:len(dst)+len(value)], true, true
 		}
 	}
 	m.misses.Add(1)
-	return dst, false
+	return dst, false, known
+}
+
+// GetOrPut is Get, and where that finds nothing Put, with what Get has found out: it costs less than both.
+func (m *Memo) GetOrPut(dst, key, value []byte, now, expires int64) ([]byte, bool) {
+	b, hit, known := m.get(dst, key, now)
+	if !hit && m != nil {
+		m.put(key, value, expires, known)
+	}
+	return b, hit
 }
 
 // Put stores a copy of value under key until expires, in nanoseconds since 1970, in place of what was there. An entry larger
 // than [MaxEntry] is refused, and what was there is gone all the same: an outdated answer must not outlive the newer one.
 // It allocates nothing for values of up to 256 bytes, but for the index as that grows.
 func (m *Memo) Put(key, value []byte, expires int64) {
-	if m == nil {
-		return
+	if m != nil {
+		m.put(key, value, expires, m.cache.Has(key))
 	}
+}
+
+// put is Put; known says whether there is an entry of that key.
+func (m *Memo) put(key, value []byte, expires int64, known bool) {
 	if len(key)+len(value) > MaxEntry {
 		m.refused.Add(1)
 		m.cache.Del(key)
 		return
 	}
-	known := m.cache.Has(key)
 	var room [256 + Overhead]byte
 	m.cache.Set(key, seal(room[:0], key, value, expires))
 	if !known {

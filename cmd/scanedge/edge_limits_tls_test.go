@@ -87,7 +87,7 @@ func TestScannersByCertificate(t *testing.T) {
 	server, keys := edge.New(set), new(access.Uses)
 	f.made.apply(server, keys, set)
 	server.Hold([]string{"demo-a"})
-	server.Admit(func(key []byte) (limit.Caller, bool) { return limit.Caller{}, string(key) == "scan-key" })
+	server.Admit(func(key []byte, _ time.Time) (limit.Caller, bool) { return limit.Caller{}, string(key) == "scan-key" })
 	at, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

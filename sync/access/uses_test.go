@@ -1,6 +1,7 @@
 package access
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func TestUsesOfKeys(t *testing.T) {
 		admits := func(want bool, secrets ...string) {
 			t.Helper()
 			for _, s := range secrets {
-				if _, known := u.Admit([]byte(s)); known != want {
+				if _, known := u.Admit([]byte(s), time.Now()); known != want {
 					t.Errorf("%s: %v", s, !want)
 				}
 			}
@@ -77,6 +78,43 @@ func TestUsesOfKeys(t *testing.T) {
 	})
 }
 
+// Many keys are met in any order, more than once, and no other is ever taken for one of them.
+func TestEachOfManyKeys(t *testing.T) {
+	var u Uses
+	names := map[string]string{}
+	for i := range 500 {
+		names[fmt.Sprint("key-", i)] = fmt.Sprint("gate-", i)
+	}
+	learn(&u, keysOf(names))
+	at := time.Unix(1_800_000_000, 0)
+	for i := range 20_000 {
+		n := i * 7919 % 1000
+		d := u.doors.Load().of(fmt.Append(nil, "key-", n))
+		if (d != nil) != (n < 500) || d != nil && d.id != fmt.Sprint("gate-", n) {
+			t.Fatalf("key-%d is %+v", n, d)
+		}
+	}
+	key := []byte("key-7")
+	if n := testing.AllocsPerRun(100, func() { u.Admit(key, at) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	delete(names, "key-7")
+	learn(&u, keysOf(names))
+	if _, known := u.Admit(key, at); known {
+		t.Error("admitted when it was gone")
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	var u Uses
+	learn(&u, keysOf(map[string]string{"scan-abcdefghijklmnopqrstuvwxyz": "gate"}))
+	key, at := []byte("scan-abcdefghijklmnopqrstuvwxyz"), time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		u.Admit(key, at)
+	}
+}
+
 // Keys are used while others are learned and told.
 func TestUsesAtOnce(t *testing.T) {
 	var u Uses
@@ -85,7 +123,7 @@ func TestUsesAtOnce(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for range 1000 {
-				if _, known := u.Admit([]byte("key")); !known {
+				if _, known := u.Admit([]byte("key"), time.Now()); !known {
 					t.Error("not admitted")
 				}
 			}
@@ -119,7 +157,7 @@ func TestLimitsOfKeys(t *testing.T) {
 	u.Learn(c, rules)
 	take := func(secret string, n int, want limit.Why) {
 		t.Helper()
-		caller, known := u.Admit([]byte(secret))
+		caller, known := u.Admit([]byte(secret), time.Now())
 		if why, _ := caller.Take(n, int64(time.Second)); !known || why != want {
 			t.Errorf("%s: %v, %d not %d", secret, known, why, want)
 		}
@@ -136,7 +174,7 @@ func TestLimitsOfKeys(t *testing.T) {
 	take("old", 1, limit.TooFast)
 	take("free", 1, limit.No)
 	take("free", 1, limit.TooFast)
-	caller, _ := u.Admit([]byte("old"))
+	caller, _ := u.Admit([]byte("old"), time.Now())
 	caller.Bad(2, int64(time.Second))
 	if got := u.Locked(int64(time.Second)); len(got) != 1 || got[0] != "new" && got[0] != "old" {
 		t.Errorf("locked out: %q", got)

@@ -45,7 +45,7 @@ func serve(cost time.Duration) error {
 	v.Table.Put(v.Seed.Key([]byte("g")), green)
 	s.Hold([]string{"demo"})
 	s.Publish("demo", v)
-	s.Admit(func([]byte) (limit.Caller, bool) {
+	s.Admit(func([]byte, time.Time) (limit.Caller, bool) {
 		for began := time.Now(); time.Since(began) < cost; {
 		}
 		return limit.Caller{}, true

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	err := Serve(os.Stdin, os.Stdout, Wiring{
 		Ready: func(s *edge.Server, issuers []string, key string) {
 			s.Hold(issuers)
-			s.Admit(func(brought []byte) (limit.Caller, bool) { return limit.Caller{}, string(brought) == key })
+			s.Admit(func(brought []byte, _ time.Time) (limit.Caller, bool) { return limit.Caller{}, string(brought) == key })
 		},
 		Serve: func(s *edge.Server, l net.Listener) error { return s.HTTP().Serve(l) },
 	})
