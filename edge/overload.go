@@ -43,19 +43,20 @@ const (
 // at once is slowed by them, and new connections are accepted more slowly, so that those who have one go first. All its methods are safe for concurrent use.
 type overload struct {
 	base    time.Time
-	samples atomic.Int64 // of the interval, which begins with the first
-	ends    atomic.Int64 // when the interval may, in nanoseconds from base
-	least   atomic.Int64 // wait of the interval, in nanoseconds
-	queue   atomic.Bool  // there was one in the last interval
-	hold    atomic.Int64 // nanoseconds by which refusals are held back
-	refused atomic.Int64 // requests in the interval
+	batch   time.Duration // what a batch may have waited while there is a queue
+	samples atomic.Int64  // of the interval, which begins with the first
+	ends    atomic.Int64  // when the interval may, in nanoseconds from base
+	least   atomic.Int64  // wait of the interval, in nanoseconds
+	queue   atomic.Bool   // there was one in the last interval
+	hold    atomic.Int64  // nanoseconds by which refusals are held back
+	refused atomic.Int64  // requests in the interval
 
 	cpu   atomic.Int64 // nanoseconds that the process had used when the interval began
 	quiet atomic.Int64 // when newcomers need not wait any more, in nanoseconds from base
 }
 
 func newOverload() *overload {
-	o := &overload{base: time.Now()}
+	o := &overload{base: time.Now(), batch: waitBatch}
 	o.least.Store(math.MaxInt64)
 	return o
 }
@@ -108,7 +109,7 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, c *conn) bool {
 	waited, known := c.probe.waited()
 	bound := waitScan
 	if !ctx.IsGet() {
-		bound = waitBatch
+		bound = o.batch
 	}
 	if !known || !o.tooLong(waited, bound, ctx.Time()) {
 		return false
