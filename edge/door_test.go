@@ -1,10 +1,13 @@
 package edge
 
 import (
+	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -193,5 +196,44 @@ func TestPeerOf(t *testing.T) {
 	}
 	if (peerOf(&net.UnixAddr{}) != netip.Addr{}) {
 		t.Error("a path is an address")
+	}
+}
+
+// failing is a listener whose first accepts fail.
+type failing struct {
+	net.Listener
+	errs []error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if len(l.errs) == 0 {
+		return l.Listener.Accept()
+	}
+	err := l.errs[0]
+	l.errs = l.errs[1:]
+	return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+}
+
+// A listener for which the system has no file or memory closes a connection and goes on; one that is closed ends.
+func TestDoorOutlivesFailedAccepts(t *testing.T) {
+	l := newLobby(t, Bounds{Connections: 9, PerAddress: 9})
+	mute := l.enter(1)
+	in := l.Listen(&failing{l.l, []error{syscall.EMFILE, syscall.ECONNABORTED, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS}})
+	far, err := net.Dial("tcp", l.l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	near, err := in.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	if mute.open() || l.Open() != 1 {
+		t.Errorf("%d are open, the one that asked nothing: %v", l.Open(), mute.open())
+	}
+	l.l.Close()
+	if _, err := in.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a closed one ends with %v", err)
 	}
 }

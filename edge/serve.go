@@ -91,7 +91,7 @@ func (s *Server) protected(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	s.Handle(ctx)
-	if c != nil && ctx.Response.StatusCode() == fasthttp.StatusOK {
+	if c != nil && ctx.Response.StatusCode() == fasthttp.StatusOK && !c.answered.Load() {
 		c.answered.Store(true)
 	}
 }
