@@ -79,6 +79,12 @@ func parseContract(t *testing.T, name string, text []byte) *contract {
 	if ok, errs := check.ValidateDocument(); !ok {
 		t.Fatalf("the contract of the %s is no OpenAPI: %v", name, findings(errs))
 	}
+	for response, answer := range model.Model.Components.Responses.FromOldest() {
+		_, named, _ := strings.Cut(response, ".")
+		if words := strings.Join(documentedWords(answer), "."); words != "" && words != named {
+			t.Errorf("the contract of the %s: response %s has the words %s", name, response, words)
+		}
+	}
 	return &contract{name: name, model: &model.Model, check: check, seen: map[string]bool{}}
 }
 
@@ -194,8 +200,9 @@ func (c *contract) judgeAnswer(req *http.Request, item *v3.PathItem, path string
 	return findings(errs)
 }
 
-// transport are headers that HTTP has of itself.
-var transport = []string{"Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding"}
+// transport are headers that HTTP has of itself, and those that an edge adds to every answer where pages may ask it.
+var transport = []string{"Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding",
+	"Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"}
 
 func undocumented(what string, h http.Header, in func(string) bool) (wrong []string) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
