@@ -56,10 +56,10 @@ func FuzzRequests(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		conn, front := &bytesConn{in: bytes.NewReader(sent)}, s.HTTP()
-		var methods []string // of the requests that were handled; what could not be read as one is the last, and has none
+		var methods, targets []string // of the requests that were handled; what could not be read as one is the last, and has none
 		handle := front.Handler
 		front.Handler = func(ctx *fasthttp.RequestCtx) {
-			methods = append(methods, string(ctx.Method()))
+			methods, targets = append(methods, string(ctx.Method())), append(targets, string(ctx.Request.Header.RequestURI()))
 			handle(ctx)
 		}
 		_ = front.ServeConn(conn) // its error is about the connection
@@ -71,13 +71,13 @@ func FuzzRequests(f *testing.F) {
 				}
 				return
 			}
-			method := ""
+			method, target := "", ""
 			if n < len(methods) {
-				method = methods[n]
+				method, target = methods[n], targets[n]
 			} else if n > len(methods) {
 				t.Fatalf("%q: more answers than requests", sent)
 			}
-			if !checkAnswer(t, sent, answers, method) {
+			if !checkAnswer(t, sent, answers, method, target) {
 				n--
 			}
 		}
@@ -85,7 +85,7 @@ func FuzzRequests(f *testing.F) {
 }
 
 // checkAnswer reads one answer and holds it to the contract. It reports false for one that only announces another.
-func checkAnswer(t *testing.T, sent []byte, answers *bufio.Reader, method string) bool {
+func checkAnswer(t *testing.T, sent []byte, answers *bufio.Reader, method, target string) bool {
 	t.Helper()
 	res, err := http.ReadResponse(answers, &http.Request{Method: method})
 	if err != nil {
@@ -106,10 +106,16 @@ func checkAnswer(t *testing.T, sent []byte, answers *bufio.Reader, method string
 		if kind == "application/json" && !json.Valid(body) || kind != "application/json" && kind != "application/x-ndjson" && kind != "text/plain" {
 			t.Errorf("%q: %s %q", sent, kind, body)
 		}
+		if !answersTo(operationOf(method, target), res.StatusCode, "") {
+			t.Errorf("%q: the contract has no %s", sent, res.Status)
+		}
 	default:
 		var p scanedge.Problem
 		if err := json.Unmarshal(body, &p); err != nil || p.Type.Title() == "" || p.Type.Status() != res.StatusCode || p.Status != res.StatusCode || kind != "application/problem+json" {
 			t.Errorf("%q: %s %s %q, %v", sent, res.Status, kind, body, err)
+		}
+		if !answersTo(operationOf(method, target), res.StatusCode, string(p.Type)) {
+			t.Errorf("%q: the contract has no %s %s", sent, res.Status, p.Type)
 		}
 	}
 	return true
