@@ -34,14 +34,14 @@ type tail struct {
 
 func (t *tail) of(v *verdict) []byte {
 	if t.vouch != v.vouch {
-		t.vouch, t.text = v.vouch, v.vouch.appendTail(t.text[:0], v.now)
+		t.vouch, t.text = v.vouch, v.vouch.appendTail(t.text[:0], v.ageMS)
 	}
 	return t.text
 }
 
 // appendJSON appends a verdict that has a status as a scanedge.Verdict. Issuers and words need no escaping.
 func (v *verdict) appendJSON(b []byte) []byte {
-	return v.appendSeen(v.vouch.appendTail(v.appendRecord(b), v.now))
+	return v.appendSeen(v.vouch.appendTail(v.appendRecord(b), v.ageMS))
 }
 
 // appendRecord appends what is of the code's own.
@@ -63,13 +63,13 @@ func (v *verdict) appendRecord(b []byte) []byte {
 	return b
 }
 
-// appendTail appends what is of the table as a whole, at now.
-func (v *Vouch) appendTail(b []byte, now time.Time) []byte {
+// appendTail appends what is of the table as a whole, at that age.
+func (v *Vouch) appendTail(b []byte, ageMS int64) []byte {
 	b = append(b, `,"offset":`...)
 	b = strconv.AppendUint(b, v.Offset, 10)
 	b = append(b, `,"age_ms":`...)
-	b = strconv.AppendInt(b, v.ageMS(now), 10)
-	if v.stale(now) {
+	b = strconv.AppendInt(b, ageMS, 10)
+	if v.staleAt(ageMS) {
 		b = append(b, `,"stale":true`...)
 	}
 	return b

@@ -249,9 +249,13 @@ func (s *Server) gauges(h *held) {
 func (v *Vouch) ageMS(now time.Time) int64 { return max(0, now.Sub(v.Beat).Milliseconds()) }
 
 // stale reports whether the edge does not vouch for what the table says.
-func (v *Vouch) stale(now time.Time) bool { return v.Suspect || v.ageMS(now) > Lease.Milliseconds() }
+func (v *Vouch) stale(now time.Time) bool { return v.staleAt(v.ageMS(now)) }
+
+func (v *Vouch) staleAt(ageMS int64) bool { return v.Suspect || ageMS > Lease.Milliseconds() }
 
 // tooStale reports whether the edge does not even say it.
-func (v *Vouch) tooStale(now time.Time) bool {
-	return v.stale(now) && v.ageMS(now) >= v.MaxStale.Milliseconds()
+func (v *Vouch) tooStale(now time.Time) bool { return v.tooStaleAt(v.ageMS(now)) }
+
+func (v *Vouch) tooStaleAt(ageMS int64) bool {
+	return v.staleAt(ageMS) && ageMS >= v.MaxStale.Milliseconds()
 }

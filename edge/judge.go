@@ -14,6 +14,7 @@ type verdict struct {
 	held    *held     // nil if the code names no issuer that is held
 	vouch   *Vouch    // nil if no table was asked
 	now     time.Time // read after the table was
+	ageMS   int64     // of the vouch then
 
 	seen   bool  // a scanner showed this very code before
 	seenMS int64 // and so many milliseconds ago first
@@ -81,13 +82,14 @@ func (v *verdict) found(r cache.Record, ok bool) {
 func (s *Server) settle(v *verdict, text []byte, by *asker, now time.Time) {
 	if v.now = now; v.vouch != nil {
 		unix := now.Unix()
+		v.ageMS = v.vouch.ageMS(now)
 		if v.code.Kind == passcode.Rolling {
 			s.skews.count(v.code.Skew(unix))
 		}
 		switch standing := v.standing(unix); {
 		case standing != judged:
 			v.outcome = standing
-		case v.vouch.tooStale(now):
+		case v.vouch.tooStaleAt(v.ageMS):
 			v.outcome = tooStale
 		case by.least != nil && v.vouch.Offset < by.leastOf(v.held.issuer):
 			v.outcome = behind
