@@ -29,12 +29,12 @@ import (
 // contract is an OpenAPI document as a running server gives it away. The contract's exchanges are held to it, and it to them: an
 // answer that it does not have is wrong, and so is one of its own that occurs in no exchange.
 type contract struct {
-	name  string
+	name string
+
+	mu    sync.Mutex // guards what follows: the validator makes schemas when they are first needed
 	model *v3.Document
 	check validator.Validator
-
-	mu   sync.Mutex
-	seen map[string]bool // answers, as answerName names them
+	seen  map[string]bool // answers, as answerName names them
 }
 
 // answerName names an answer of an operation by its status and its word, "" if it has none.
@@ -158,6 +158,8 @@ func matches(template, path string) bool {
 
 // judge holds an exchange to the document and says what is not in it. An answer that is as the exchange expects it counts as seen.
 func (c *contract) judge(e *exchange, resp *http.Response, body []byte, expected bool) (wrong []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	method, target, _ := strings.Cut(e.request, " ")
 	path, ops := c.path(target, strings.HasSuffix(e.server, "-admin"))
 	op := ops[method]
@@ -174,11 +176,9 @@ func (c *contract) judge(e *exchange, resp *http.Response, body []byte, expected
 		return c.elsewhere(method, ops, resp, body)
 	}
 	if expected {
-		c.mu.Lock()
 		for _, w := range append(words, "") {
 			c.seen[answerName(method, path, resp.StatusCode, w)] = true
 		}
-		c.mu.Unlock()
 	}
 	item := c.model.Paths.PathItems.GetOrZero(path)
 	if resp.StatusCode/100 == 2 && !bytes.Contains(body, []byte(scanedge.MalformedCode)) { // a line of a batch may be anything
