@@ -272,6 +272,8 @@ func (c *contract) elsewhere(method string, ops map[string]*v3.Operation, resp *
 	word := strings.Join(wordsOf(body), " ")
 	name := strings.TrimSuffix(fmt.Sprintf("%d.%s", resp.StatusCode, word), ".")
 	switch {
+	case resp.StatusCode == http.StatusNoContent && method == http.MethodOptions && strings.Contains(c.model.Info.Description, "preflight"):
+		return nil
 	case resp.StatusCode == http.StatusMethodNotAllowed && len(ops) > 0 && ops[method] == nil:
 		allowed := slices.DeleteFunc(strings.Split(resp.Header.Get("Allow"), ", "), func(m string) bool { return m == http.MethodHead })
 		slices.Sort(allowed)

@@ -486,7 +486,8 @@ func like(pattern string) func(string) bool {
 	return regexp.MustCompile("(?s)^" + pattern + "$").MatchString
 }
 
-// startLoneEdge starts an edge, with the identity of another, whose origin is not there and returns where its listeners are.
+// startLoneEdge starts an edge, with the identity of another, whose origin is not there and that pages of https://gate.example may ask. It returns
+// where its listeners are.
 func startLoneEdge(t *testing.T, identity string) (at struct{ Scan, Admin string }) {
 	t.Helper()
 	dir := t.TempDir()
@@ -494,7 +495,8 @@ func startLoneEdge(t *testing.T, identity string) (at struct{ Scan, Admin string
 		t.Fatal(err)
 	}
 	cmd := exec.Command(bin, "edge", "--origin", "https://127.0.0.1:1", "--dir", dir,
-		"--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+		"--listen", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+		"--cors-origins", "https://gate.example")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
