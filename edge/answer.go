@@ -46,9 +46,7 @@ func (v *verdict) appendJSON(b []byte) []byte {
 
 // appendRecord appends what is of the code's own.
 func (v *verdict) appendRecord(b []byte) []byte {
-	b = append(b, `{"issuer":"`...)
-	b = append(b, v.held.issuer...)
-	b = append(b, `","status":"`...)
+	b = append(b, v.held.begin...)
 	b = append(b, v.outcome.String()...)
 	b = append(b, '"')
 	if until, ok := v.record.Until(); ok {

@@ -133,15 +133,13 @@ func (b *batch) open(s *Server, i int, by *asker) {
 	if subject, ok := b.like.subject(b.codes[i]); ok {
 		v.plain(b.like.held, b.like.vouch)
 		b.keys[i], b.ask[i] = v.vouch.Seed.Key(subject), true
+		v.vouch.Table.Touch(b.keys[i])
 	} else {
 		*v = verdict{}
 		b.keys[i], b.ask[i] = s.open(v, b.codes[i], by)
 		if b.ask[i] && v.code.Kind == passcode.Plain {
 			b.like = like{v.held, v.vouch}
 		}
-	}
-	if b.ask[i] {
-		v.vouch.Table.Touch(b.keys[i])
 	}
 }
 

@@ -91,6 +91,7 @@ type Server struct {
 type held struct {
 	issuer string
 	prefix string // of the issuer's plain codes
+	begin  string // of its verdicts, up to the status
 	counts *counts
 	vouch  atomic.Pointer[Vouch] // nil until the table has caught up
 }
@@ -148,7 +149,7 @@ func (s *Server) Hold(issuers []string) {
 	for _, id := range issuers {
 		h := before[id]
 		if h == nil {
-			h = &held{issuer: id, prefix: id + ":", counts: s.countsOf(id)}
+			h = &held{issuer: id, prefix: id + ":", begin: `{"issuer":"` + id + `","status":"`, counts: s.countsOf(id)}
 			s.gauges(h)
 		}
 		now[id] = h

@@ -16,8 +16,7 @@
 // a verdict ends the run.
 //
 // The client is one thread that waits on all its connections by epoll, sends requests that it writes itself, and looks at no more of an
-// answer than its status and its length: it is at 1.1 to 1.6 times wrk, so that it is the server which is measured. The same client asks
-// all of them.
+// answer than its status and its length, and whether a batch has an error in it. The same client asks all of them.
 package scan
 
 import (
