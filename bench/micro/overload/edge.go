@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"log"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,6 +84,29 @@ func startEdge(cost time.Duration) (*edgeProcess, error) {
 	}
 	e.addr = strings.TrimSpace(line)
 	return e, nil
+}
+
+// under plays a load, and adds how long the edge had a processor for it.
+func (e *edgeProcess) under(load func() *outcomes) *outcomes {
+	before := e.used()
+	o := load()
+	o.busy = e.used() - before
+	return o
+}
+
+// used is how long the edge has had a processor, 0 where the system does not say it so.
+func (e *edgeProcess) used() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", e.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // from the third on
+	ticks := 0
+	for _, f := range fields[11:13] { // utime, stime: in hundredths of a second
+		n, _ := strconv.Atoi(f)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 func (e *edgeProcess) end() {

@@ -19,6 +19,7 @@ type outcomes struct {
 	mu                             sync.Mutex
 	served, refused, missed, other int
 	took                           *hdrhistogram.Histogram // of the served ones, in microseconds
+	busy                           time.Duration           // that the edge had a processor, the first ones included
 }
 
 func newOutcomes() *outcomes {
@@ -40,12 +41,12 @@ func (o *outcomes) count(status int, took time.Duration) {
 	}
 }
 
-func (o *outcomes) print(w io.Writer, name string, capacity float64, d time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	s := d.Seconds()
-	fmt.Fprintf(w, "%-22s %9.0f %9.0f %9.0f %9.0f %7.1f%% %8v %8v", name, float64(o.served+o.refused+o.missed+o.other)/s, float64(o.served)/s,
-		float64(o.refused)/s, float64(o.missed)/s, 100*float64(o.served)/s/capacity, at(o.took, 50), at(o.took, 99))
+func (o *outcomes) print(w io.Writer, name string, peak *outcomes, p plan) {
+	s := p.lasts.Seconds()
+	perCPU := func(o *outcomes) float64 { return float64(o.served) / max(o.busy.Seconds(), 1e-9) }
+	fmt.Fprintf(w, "%-20s %8.0f %8.0f %9.0f %8.0f %7.1f%% %7.1f%% %6.1f%% %8v %8v", name, float64(o.served+o.refused+o.missed+o.other)/s,
+		float64(o.served)/s, float64(o.refused)/s, float64(o.missed)/s, 100*float64(o.served)/float64(peak.served), 100*perCPU(o)/perCPU(peak),
+		100*o.busy.Seconds()/(p.warm+p.lasts).Seconds(), at(o.took, 50), at(o.took, 99))
 	if o.other > 0 {
 		fmt.Fprintf(w, "; %d got no such answer", o.other)
 	}
