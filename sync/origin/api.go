@@ -28,7 +28,7 @@ func (o *Origin) API() http.Handler {
 	o.forOperatorsOn(mux)
 	mux.HandleFunc("/v1/openapi.yaml", only("GET, HEAD", o.serveContract))
 	mux.HandleFunc("/", notFound)
-	return asWritten(mux)
+	return inTime(asWritten(mux))
 }
 
 // Admin returns the handler for operators alone, who may be kept to a listener of their own.
@@ -38,7 +38,7 @@ func (o *Origin) Admin() http.Handler {
 	o.forOperatorsOn(mux)
 	mux.HandleFunc("/v1/openapi.yaml", only("GET, HEAD", o.serveContract))
 	mux.HandleFunc("/", notFound)
-	return asWritten(mux)
+	return inTime(asWritten(mux))
 }
 
 // forOperatorsOn adds what takes the admin token.

@@ -21,6 +21,44 @@ const (
 	maxEdgeBody = 64 << 10
 )
 
+// restWithin is how long an answer waits for the rest of a body that its handler did not want.
+const restWithin = 100 * time.Millisecond
+
+// inTime is h for requests whose bodies may never come. The server reads on to the end of a body before it sends an answer that does without it, so
+// that the sender sees the answer and no reset connection; here it gives up soon. Handlers that read a body set times of their own.
+func inTime(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if req.ContentLength == 0 {
+			h.ServeHTTP(rw, req)
+			return
+		}
+		conn := http.NewResponseController(rw)
+		_ = conn.SetReadDeadline(time.Now().Add(slowBody)) // a test's recorder has no deadlines
+		body := &endingBody{ReadCloser: req.Body, conn: conn}
+		req.Body = body
+		h.ServeHTTP(rw, req)
+		if !body.ended {
+			_ = conn.SetReadDeadline(time.Now().Add(restWithin))
+		}
+	})
+}
+
+// endingBody takes the deadline off at its end: from there on the server reads the connection to see it close.
+type endingBody struct {
+	io.ReadCloser
+	conn  *http.ResponseController
+	ended bool
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended = true
+		_ = b.conn.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
 // readJSON reads a body of one JSON object, or of none, into a struct. Its problem says what is expected: a sentence that ends with
 // an example.
 func readJSON(rw http.ResponseWriter, req *http.Request, most int64, expected string, into any) *scanedge.Problem {

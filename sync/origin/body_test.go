@@ -3,6 +3,7 @@ package origin
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -95,5 +96,47 @@ func TestASmallBodyThatNeverComes(t *testing.T) {
 	var p scanedge.Problem
 	if err := json.NewDecoder(res.Body).Decode(&p); err != nil || p.Type != scanedge.BodyCut {
 		t.Errorf("%v %+v", err, p)
+	}
+}
+
+// A request that is refused is answered though its body never comes; one whose body came leaves the connection as good as it was.
+func TestRefusedBeforeTheBody(t *testing.T) {
+	o := open(t, t.TempDir(), "demo-a")
+	s := httptest.NewServer(o.API())
+	defer s.Close()
+	for _, target := range []string{
+		"POST /v1/tokens", "PUT /v1/issuers/demo-a", "POST /v1/issuers/demo-a/deltas", "POST /v1/issuers/nobody/deltas", "POST /v1/nowhere", "POST /v1//tokens",
+		"DELETE /v1/issuers/demo-a/deltas", "POST /v1/edges/self/renew", "POST /v1/edges/self/reports", "GET /v1/issuers",
+	} {
+		for _, body := range []string{"Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n", "Content-Length: 2\r\n\r\n{}"} {
+			c, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_ = c.SetDeadline(time.Now().Add(slowBody / 2))
+			in := bufio.NewReader(c)
+			whole := strings.HasSuffix(body, "{}")
+			for range map[bool]int{false: 1, true: 2}[whole] {
+				if _, err := c.Write([]byte(target + " HTTP/1.1\r\nHost: origin\r\n" + body)); err != nil {
+					t.Fatal(err)
+				}
+				res, err := http.ReadResponse(in, nil)
+				if err != nil {
+					t.Errorf("%s, %q: %v", target, body, err)
+					break
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				if res.StatusCode < 400 {
+					t.Errorf("%s, %q: %s", target, body, res.Status)
+				}
+				if res.Close {
+					if whole && !strings.HasSuffix(target, "reports") && target != "POST /v1/edges/self/renew" {
+						t.Errorf("%s: the connection is closed after a body that came", target)
+					}
+					break
+				}
+			}
+		}
 	}
 }
