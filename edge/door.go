@@ -3,6 +3,7 @@ package edge
 import (
 	"container/list"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -55,6 +56,7 @@ type conn struct {
 
 	asked    uint32      // requests that came, from anywhere on, so that all do not come round together; its goroutine's own
 	answered atomic.Bool // a scan was, since the door looked last
+	leaving  atomic.Bool // its last answer said that it is the last
 
 	// Guarded by door.mu.
 	host     *host
@@ -247,8 +249,18 @@ func (d *Door) turn(c *conn, reason string) {
 	_ = c.TCPConn.Close()
 }
 
-// Close closes the connection and gives its place back.
+// goodbyeWithin is how long a client may take to leave once it was told to.
+const goodbyeWithin = time.Second
+
+// Close closes the connection and gives its place back. Who was told that an answer was the last, and has sent more requests before it
+// came, as one who pipelines does, must see that answer and those before it: the kernel would drop what it has not yet taken if
+// requests were left unread. So the client leaves first.
 func (c *conn) Close() error {
+	if c.leaving.Load() {
+		_ = c.CloseWrite()
+		_ = c.SetReadDeadline(time.Now().Add(goodbyeWithin))
+		_, _ = io.Copy(io.Discard, c.TCPConn)
+	}
 	c.door.mu.Lock()
 	c.door.leave(c)
 	c.door.mu.Unlock()

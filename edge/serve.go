@@ -75,6 +75,9 @@ func (s *Server) answer(ctx *fasthttp.RequestCtx) {
 	s.protected(ctx)
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
+		if c := doorOf(ctx.Conn()); c != nil {
+			c.leaving.Store(true)
+		}
 	}
 }
 

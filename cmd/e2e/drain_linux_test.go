@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -73,6 +75,47 @@ func TestFaultEdgeDrains(t *testing.T) {
 	if code := e.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("it ended with %v", e.cmd.ProcessState)
 	}
+}
+
+// A client that pipelines gets, while an edge drains, the answers up to one that says close, and then the end of the connection in good order: it
+// knows which scans to send again.
+func TestFaultEdgeDrainsWhoPipelines(t *testing.T) {
+	o := startOrigin(t, bin, "--issuers", "gz")
+	_, stop := startTicker(t, o, "gz", 20*time.Millisecond)
+	defer stop()
+	e := startEdges(t, 1, bin, o, "--drain", "1m")[0]
+	gate := strict{addr: strings.TrimPrefix(e.at.Scan, "http://"), key: o.scannerKey}
+	gate.build("gz:" + tickerSubject)
+	var conns []net.Conn
+	for range 8 {
+		c, err := gate.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	e.signal(syscall.SIGTERM)
+	eventually(t, "not ready", func() bool { return !e.ready() })
+	many := gate
+	many.request = bytes.Repeat(gate.request, 500) // more than the edge reads at once
+	for i, c := range conns {
+		go func() { _, _ = c.Write(many.request) }()
+		time.Sleep(50 * time.Millisecond) // so that its answers have to wait here for us
+		in := bufio.NewReader(c)
+		last, err := many.answer(in)
+		for err == nil && !last {
+			last, err = many.answer(in)
+		}
+		if err != nil {
+			t.Errorf("connection %d: %v", i, err)
+		}
+		if _, err := in.ReadByte(); err != io.EOF {
+			t.Errorf("connection %d: after the last answer: %v", i, err)
+		}
+		c.Close()
+	}
+	eventually(t, "ended", e.gone)
 }
 
 // What a supervisor is told, as systemd would be: who the main process is, before the one before ends.

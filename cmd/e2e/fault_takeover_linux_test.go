@@ -78,13 +78,24 @@ func startTakenOver(t *testing.T) *takenOver {
 	return w
 }
 
+// startFirst starts an edge that goes before other processes of the machine, and waits until it is ready: on a busy one it would have too few
+// of the processor, and rightly refuse scans for that.
+func startFirst(t *testing.T, origin *node, more ...string) *node {
+	t.Helper()
+	n := newEdge(t, bin, origin, more...)
+	n.argv = append([]string{"nice", "-n", "-15"}, n.argv...)
+	n.begin()
+	n.awaitReady()
+	return n
+}
+
 // startTakenOverBare is startTakenOver without the load.
 func startTakenOverBare(t *testing.T) *takenOver {
 	t.Helper()
 	o := startOrigin(t, bin, "--issuers", "gz")
 	w := &takenOver{origin: o}
 	w.ticker, _ = startTicker(t, o, "gz", 20*time.Millisecond)
-	w.edge = startEdges(t, 1, bin, o, "--drain", "20s")[0]
+	w.edge = startFirst(t, o, "--drain", "20s")
 	return w
 }
 
@@ -185,10 +196,10 @@ func TestFaultTakeOverDiesBefore(t *testing.T) {
 	o := startOrigin(t, bin, "--issuers", "gz")
 	d := newDoor(t, o)
 	w := &takenOver{origin: o}
-	w.edge = startEdges(t, 1, bin, o, "--origin", d.url, "--drain", "20s")[0]
+	w.edge = startFirst(t, o, "--origin", d.url, "--drain", "20s")
 	_, stop := startTicker(t, o, "gz", 20*time.Millisecond)
 	awaitOffset(t, []*node{w.edge}, "gz", 1)
-	w.load = strictLoad(t, w.edge, o, "gz:"+tickerSubject)
+	w.load = someLoad(t, w.edge, o, "gz:"+tickerSubject, true)
 	first, firstEnded := w.edge.cmd, w.edge.ended
 	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		n := len(said(w.edge, "another process takes over"))

@@ -32,6 +32,15 @@ func (d *door) Close() error {
 	return d.SetDeadline(time.Unix(1, 0))
 }
 
+// lastCall is how long who has connected just now may take to be accepted before a listener is closed: the kernel breaks the others off.
+const lastCall = 200 * time.Millisecond
+
+// closeSoon is Close, but for those who come until then.
+func (d *door) closeSoon() {
+	d.shut.Store(true)
+	_ = d.SetDeadline(time.Now().Add(lastCall))
+}
+
 // open is for when nobody accepts any more.
 func (d *door) open() error {
 	d.shut.Store(false)

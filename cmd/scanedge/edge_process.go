@@ -141,7 +141,9 @@ func (p *edgeProcess) stop() {
 	p.before.tellStop()
 	notifySupervisor("STOPPING=1")
 	p.server.Drain(true)
-	p.shutScans()
+	p.at[scanDoor].closeSoon()
+	p.at[secureDoor].closeSoon()
+	p.scans.Wait()
 	_, _ = p.at[scanDoor].end(), p.at[secureDoor].end()
 	p.drained(nil, nil)
 	p.finish()
@@ -237,6 +239,12 @@ func (p *edgeProcess) finish() {
 	defer cancel()
 	if err := p.front.ShutdownWithContext(ending); err != nil {
 		p.logger.Warn("scans under way were cut off", "err", err, "within", drainWithin)
+	}
+	for range 100 { // those who were told to leave have a second
+		if p.door.Open() == 0 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

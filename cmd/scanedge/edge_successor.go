@@ -71,14 +71,14 @@ func (o *offering) end() {
 // handOver hands this edge over to the process at the other end, or goes on as before if that dies or makes no sense.
 func (p *edgeProcess) handOver(ctx context.Context, c *handoverConn) {
 	unlink := context.AfterFunc(ctx, func() { _ = c.Close() })
-	defer unlink()
 	s, err := p.meetSuccessor(c)
 	if err == nil {
 		err = p.handOverTo(ctx, s)
 	}
-	if err != nil {
+	stopping := !unlink() // from here on the connection says that this process lives: the end of the offer must not close it
+	if err != nil || stopping {
 		_ = c.Close()
-		if ctx.Err() == nil {
+		if !stopping {
 			p.logger.Warn("another process was to take over and did not; going on", "err", err)
 		}
 		return
@@ -87,6 +87,7 @@ func (p *edgeProcess) handOver(ctx context.Context, c *handoverConn) {
 	select {
 	case p.successors <- s:
 	case <-ctx.Done():
+		_ = c.Close()
 	}
 }
 

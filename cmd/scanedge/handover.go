@@ -39,6 +39,7 @@ type handoverWord struct {
 	Serving     bool              `json:"serving,omitempty"`
 	Stop        bool              `json:"stop,omitempty"`
 	Refused     string            `json:"refused,omitempty"`
+	Files       int               `json:"files,omitempty"` // that come with it; the kernel does not keep them to their line
 }
 
 // handoverConn is a connection between the two. Each side reads from one goroutine at a time.
@@ -51,6 +52,7 @@ type handoverConn struct {
 
 // say sends a word, with files of which the other gets copies.
 func (c *handoverConn) say(w handoverWord, files ...*os.File) error {
+	w.Files = len(files)
 	line, err := json.Marshal(w)
 	if err != nil {
 		return err
@@ -73,10 +75,14 @@ func (c *handoverConn) say(w handoverWord, files ...*os.File) error {
 func (c *handoverConn) hear() (w handoverWord, files []*os.File, err error) {
 	for {
 		if line, rest, whole := bytes.Cut(c.read, []byte{'\n'}); whole {
-			files, c.read, c.files = c.files, rest, nil
+			c.read = rest
 			if err := json.Unmarshal(line, &w); err != nil {
-				return w, files, fmt.Errorf("a line is not what was expected: %w", err)
+				return w, nil, fmt.Errorf("a line is not what was expected: %w", err)
 			}
+			if w.Files < 0 || w.Files > len(c.files) {
+				return w, nil, fmt.Errorf("%d files came with a line that speaks of %d", len(c.files), w.Files)
+			}
+			files, c.files = c.files[:w.Files], c.files[w.Files:]
 			if w.Refused != "" {
 				return w, files, errors.New(w.Refused)
 			}
