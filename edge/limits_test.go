@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -192,6 +193,12 @@ func TestOneInTheHallTriesCodes(t *testing.T) {
 	}
 	if word := scan(forged, "192.0.2.2"); word != "forged-code" {
 		t.Errorf("elsewhere: %s", word)
+	}
+	waiting := passcode.NewKey("demo-b", 2, bytes.Repeat([]byte{2}, 32))
+	for range 50 { // what an edge can't tell yet is nobody's fault
+		if word := scan(waiting.Secret([]byte("g")).Mint("demo-b", 2, []byte("g"), step), "192.0.2.3"); word != "not-ready" {
+			t.Fatalf("of an issuer that the edge waits for: %s", word)
+		}
 	}
 	for i, after := range []time.Duration{time.Hour - 1, time.Hour, 2 * time.Hour} {
 		want := []string{"locked-out", "too-fast", "no-key"}[i]

@@ -116,6 +116,20 @@ func TestWhoIsForgotten(t *testing.T) {
 	}
 }
 
+// Who was locked out still has something to lose after it: he is where one is who has just been slowed.
+func TestWhoWasLockedOutIsNotForgottenAtOnce(t *testing.T) {
+	rules := New(guarded)
+	table := NewTable(8, rules)
+	table.Caller(v4(1), rules, second).Bad(40, second)
+	now := 22 * second // a second after its end
+	for n := range 1000 {
+		table.Caller(v4(100+n), rules, now).Bad(1, now)
+	}
+	if why, _ := table.Caller(v4(1), rules, now).Bad(1, now); why != Slowed {
+		t.Errorf("%d", why)
+	}
+}
+
 // Newcomers take the places of those who have nothing to lose.
 func TestIdleCallersGoFirst(t *testing.T) {
 	rules := New(guarded)
@@ -188,6 +202,26 @@ func TestTableAtOnce(t *testing.T) {
 	}
 	if got.Load() < 1000 || got.Load() > 2000 {
 		t.Errorf("the one with a burst of 1000 scanned %d times", got.Load())
+	}
+}
+
+// Who brings a newcomer in while another does waits for that, and finds him.
+func TestNewcomersComeInOneByOne(t *testing.T) {
+	rules := New(guarded)
+	table := NewTable(8, rules)
+	door, in := &table.entering[0], make(chan Caller, 2)
+	door.Lock()
+	for range 2 {
+		go func() { in <- table.Caller(v4(1), rules, second) }()
+	}
+	select {
+	case <-in:
+		t.Fatal("one came in by a closed door")
+	case <-time.After(50 * time.Millisecond):
+	}
+	door.Unlock()
+	if one, two := <-in, <-in; one != two {
+		t.Error("one caller became two")
 	}
 }
 
