@@ -23,8 +23,8 @@ const (
 
 // What refusals may cost: each takes about as much of the processor as a scan does, and those who come again at once could have it all.
 const (
-	refusalCost  = 10 * time.Microsecond
-	refusalShare = 10 // a tenth of what the process uses
+	refusalCost  = 30 * time.Microsecond // where to wake the client is dear, as on virtual machines; a third of it elsewhere
+	refusalShare = 20                    // a twentieth of what the process uses
 	longestHold  = time.Second
 )
 
@@ -88,13 +88,14 @@ func (o *overload) newcomer() {
 	}
 }
 
-// pace holds refusals back for longer if those of the last interval cost too much of what the process used, and for less long if not.
+// pace holds refusals back for longer if those of the last interval cost too much of what the process used, and else for half as long: to hold
+// too many would leave it nothing to do.
 func (o *overload) pace(refused int64, cpu time.Duration) {
 	used := int64(cpu) - o.cpu.Swap(int64(cpu))
-	hold := o.hold.Load() / 2
+	hold := o.hold.Load()
 	if refused*int64(refusalCost) > used/refusalShare {
-		hold = min(max(4*hold, int64(time.Millisecond)), int64(longestHold))
-	} else if hold < int64(time.Millisecond) {
+		hold = min(max(2*hold, int64(time.Millisecond)), int64(longestHold))
+	} else if hold /= 2; hold < int64(time.Millisecond) {
 		hold = 0
 	}
 	o.hold.Store(hold)
@@ -111,6 +112,7 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, c *conn) bool {
 	if !ctx.IsGet() {
 		bound = o.batch
 	}
+	waited = min(waited, ctx.Time().Sub(ctx.ConnTime())) // what a newcomer waited at the door is no queue
 	if !known || !o.tooLong(waited, bound, ctx.Time()) {
 		return false
 	}

@@ -134,7 +134,10 @@ func TestRefusalsAreHeldBack(t *testing.T) {
 	if hold := interval(share + 1); hold != longestHold {
 		t.Errorf("held back by %v", hold)
 	}
-	for range 20 {
+	if hold := interval(share); hold != longestHold/2 {
+		t.Errorf("held back by %v once they cost what they may", hold)
+	}
+	for range 10 {
 		interval(0)
 	}
 	if hold := interval(0); hold != 0 {
@@ -157,6 +160,7 @@ func TestShedOverASocket(t *testing.T) {
 		t.Fatal("one that had not waited: ", res.Status, body)
 	}
 	busy = 5 * waitScan
+	time.Sleep(busy) // or the connection would be younger than the wait
 	res, body := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth)
 	after := res.Header.Get("Retry-After")
 	if res.StatusCode != http.StatusServiceUnavailable || len(after) != 1 || after < "1" || after > "3" || res.Close {
