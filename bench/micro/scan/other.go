@@ -4,6 +4,7 @@ package scan
 
 import (
 	"errors"
+	"io"
 	"os/exec"
 	"time"
 )
@@ -20,6 +21,8 @@ func enough() error { return errSystem }
 func pin(int) (func(), error) { return nil, errSystem }
 
 func startPinned(*exec.Cmd) error { return errSystem }
+
+func polled(in io.Reader) io.Reader { return in }
 
 type conn struct{}
 

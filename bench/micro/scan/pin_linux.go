@@ -2,6 +2,8 @@ package scan
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"os/exec"
 	"runtime"
 
@@ -60,4 +62,14 @@ func startPinned(cmd *exec.Cmd) error {
 	}
 	defer unpin()
 	return cmd.Start()
+}
+
+// polled is a process's standard input as the runtime's poller reads it: a thread that waits in a read of its own may keep the one
+// processor from all others for seconds.
+func polled(in io.Reader) io.Reader {
+	f, ok := in.(*os.File)
+	if !ok || unix.SetNonblock(int(f.Fd()), true) != nil {
+		return in
+	}
+	return os.NewFile(f.Fd(), f.Name())
 }

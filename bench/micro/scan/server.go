@@ -45,6 +45,7 @@ type reply struct {
 
 // Serve is a server in a process of its own, which does what in says and ends with it.
 func Serve(in io.Reader, out io.Writer, w Wiring) error {
+	in = polled(in)
 	orders, replies := json.NewDecoder(in), json.NewEncoder(out)
 	var first order
 	if err := orders.Decode(&first); err != nil {
