@@ -17,8 +17,9 @@ const (
 	waitInterval = 100 * time.Millisecond // so long a burst may take
 	waitScan     = 10 * time.Millisecond  // what a scan may have waited while there is such a queue
 	waitBatch    = 100 * time.Millisecond // and a batch, for which nobody stands at the gate
+	waitDoubt    = 30 * time.Second       // after which refusals alone are no proof of it: a processor that comes and goes makes some wait too
 	waitSamples  = 16                     // an interval with fewer requests goes on: a few that waited are no queue
-	waitEvery    = 16                     // one request of so many of a connection is looked at, as long as there is no queue
+	waitEvery    = 16                     // one request of so many of a connection is looked at, as long as none has waited
 )
 
 // What refusals may cost: each takes about as much of the processor as a scan does, and those who come again at once could have it all.
@@ -48,6 +49,8 @@ type overload struct {
 	ends    atomic.Int64  // when the interval may, in nanoseconds from base
 	least   atomic.Int64  // wait of the interval, in nanoseconds
 	queue   atomic.Bool   // there was one in the last interval
+	stood   atomic.Int64  // when it was last seen, in nanoseconds from base
+	watch   atomic.Bool   // look at every request: there was one, or the last that was looked at had waited
 	hold    atomic.Int64  // nanoseconds by which refusals are held back
 	refused atomic.Int64  // requests in the interval
 
@@ -72,13 +75,21 @@ func (o *overload) tooLong(waited, bound time.Duration, now time.Time) bool {
 	if ends := o.ends.Load(); n >= waitSamples && at >= ends && o.ends.CompareAndSwap(ends, math.MaxInt64) {
 		o.samples.Store(0) // the next request begins an interval
 		refused := o.refused.Swap(0)
-		queue := o.least.Swap(math.MaxInt64) > int64(waitTarget) || o.queue.Load() && refused > 0
+		standing := o.least.Swap(math.MaxInt64) > int64(waitTarget)
+		if standing {
+			o.stood.Store(at)
+		}
+		queue := standing || o.queue.Load() && refused > 0 && at-o.stood.Load() < int64(waitDoubt)
 		if o.queue.Store(queue); queue {
 			o.quiet.Store(at + int64(newcomersWait))
 		}
 		o.pace(refused, usedCPU())
 	}
-	return o.queue.Load() && waited > bound
+	queue := o.queue.Load()
+	if watch := queue || waited > waitTarget; watch != o.watch.Load() {
+		o.watch.Store(watch)
+	}
+	return queue && waited > bound
 }
 
 // newcomer waits before one more connection is accepted, if there was a queue lately: what a connection costs is that of several scans.
@@ -104,7 +115,7 @@ func (o *overload) pace(refused int64, cpu time.Duration) {
 // shed refuses a request that is too many, and reports whether it did.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, c *conn) bool {
 	o := s.overload
-	if c.asked++; c.asked%waitEvery != 0 && !o.queue.Load() {
+	if c.asked++; c.asked%waitEvery != 0 && !o.watch.Load() {
 		return false
 	}
 	waited, known := c.probe.waited()

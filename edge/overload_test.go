@@ -111,6 +111,35 @@ func TestOverloadTellsBurstsFromQueues(t *testing.T) {
 	}
 }
 
+// A process that is stopped for some of each interval, as by a quota, makes many wait, and no queue that stays: after an overload it may take that
+// for one, but not for long.
+func TestOverloadOfAProcessorThatComesAndGoes(t *testing.T) {
+	o, now := newOverload(), time.Now()
+	stops := func(d time.Duration) (refused int) {
+		for end := now.Add(d); now.Before(end); now = now.Add(time.Millisecond) {
+			waited := max(0, 30*time.Millisecond-time.Duration(now.UnixMilli()%100)*time.Millisecond)
+			if o.tooLong(waited, waitScan, now) {
+				o.refused.Add(1)
+				refused++
+			}
+		}
+		return refused
+	}
+	if n := stops(10 * time.Second); n > 0 {
+		t.Errorf("%d were refused without an overload", n)
+	}
+	for range 400 {
+		now = now.Add(time.Millisecond)
+		if o.tooLong(50*time.Millisecond, waitScan, now) {
+			o.refused.Add(1)
+		}
+	}
+	stops(waitDoubt + waitInterval)
+	if n := stops(10 * time.Second); n > 0 {
+		t.Errorf("%d were refused long after it", n)
+	}
+}
+
 // Refusals are held back while they cost more than their share, the longer the longer they do, and no more when they do not.
 func TestRefusalsAreHeldBack(t *testing.T) {
 	o := newOverload()
@@ -156,6 +185,7 @@ func TestShedOverASocket(t *testing.T) {
 	}
 	conn := dialTCP(t, s, front)
 	s.overload.queue.Store(true)
+	s.overload.watch.Store(true)
 	if res, body := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != http.StatusOK {
 		t.Fatal("one that had not waited: ", res.Status, body)
 	}
