@@ -42,13 +42,16 @@ func (l *load) run(core int, slice time.Duration) (rate float64, err error) {
 	return l.count(poll, conns, slice)
 }
 
+// silence is how long no answer at all may come: a server with one processor may have to wait for it, on a machine that is busy.
+const silence = 30 * time.Second
+
 // count serves the connections until it has counted for so long.
 func (l *load) count(poll int, conns map[int32]*conn, slice time.Duration) (rate float64, err error) {
 	events := make([]unix.EpollEvent, len(conns))
 	answers, from := 0, time.Now().Add(warm)
 	counting := false
 	for {
-		n, err := unix.EpollWait(poll, events, 5000)
+		n, err := unix.EpollWait(poll, events, int(silence.Milliseconds()))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -56,7 +59,7 @@ func (l *load) count(poll int, conns map[int32]*conn, slice time.Duration) (rate
 			return 0, fmt.Errorf("epoll: %w", err)
 		}
 		if n == 0 {
-			return 0, errors.New("no answer for 5 s")
+			return 0, fmt.Errorf("no answer for %v", silence)
 		}
 		for _, e := range events[:n] {
 			got, err := conns[e.Fd].serve(l)
