@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -96,7 +95,7 @@ func checkCode(ctx context.Context, operator *scanedge.Operator, text string, c 
 	issuer := string(c.Issuer())
 	var settled origin.IssuerDetail
 	err := operator.Call(ctx, "look at issuer "+issuer, http.MethodGet, issuerURL(issuer), nil, &settled)
-	if p := (*scanedge.Problem)(nil); errors.As(err, &p) && p.Type == scanedge.UnknownIssuer {
+	if problemOf(err, scanedge.UnknownIssuer) != nil {
 		return scanedge.IssuerNotHeld, nil
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -215,8 +214,7 @@ func settle(cmd *cobra.Command, f *operatorFlags, id string, order map[string]an
 	}
 	var now origin.IssuerDetail
 	err = op.Call(cmd.Context(), "look at issuer "+id, http.MethodGet, path, nil, &now)
-	var p *scanedge.Problem
-	switch missing := errors.As(err, &p) && p.Type == scanedge.UnknownIssuer; {
+	switch missing := problemOf(err, scanedge.UnknownIssuer) != nil; {
 	case err != nil && !missing, missing && there:
 		return err
 	case !missing && !there:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -225,7 +224,7 @@ func (f *pushFlags) begin(p *pusher, issuer string) error {
 
 // misused marks an error that the flags are to blame for.
 func (f *pushFlags) misused(err error) error {
-	if p := (*scanedge.Problem)(nil); errors.As(err, &p) && p.Type == scanedge.BadNote {
+	if p := problemOf(err, scanedge.BadNote); p != nil {
 		return usageError("--note: %s", p.Detail)
 	}
 	return err

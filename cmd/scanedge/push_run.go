@@ -191,7 +191,4 @@ func (p *pusher) end(err error) {
 }
 
 // isHeld tells whether a piece waits for an approval, after which it is known by its key.
-func isHeld(err error) bool {
-	p := (*scanedge.Problem)(nil)
-	return errors.As(err, &p) && p.Type == scanedge.NeedsApproval
-}
+func isHeld(err error) bool { return problemOf(err, scanedge.NeedsApproval) != nil }
