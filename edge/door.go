@@ -29,10 +29,14 @@ type Door struct {
 	turned   func(reason string)
 	newcomer func() // waits while there is no time for a newcomer
 
+	born  time.Time
+	clock atomic.Int64 // nanoseconds since then, at the last sweep or newcomer
+
 	mu    sync.Mutex
 	hosts map[netip.Addr]*host
-	fresh list.List // of *conn: no scan was answered on them when they were last looked at; the oldest first
-	kept  list.List // of *conn: some was; the one that was looked at longest ago first
+	fresh list.List   // of *conn: no scan was answered on them when they were last looked at; the oldest first
+	kept  list.List   // of *conn: some was; the one that was looked at longest ago first
+	swept *time.Timer // until the next sweep; nil while none is open
 }
 
 // Bounds are what a [Door] admits at once. None is 0.
@@ -50,11 +54,17 @@ type host struct {
 
 // conn is a connection that came in by a Door.
 type conn struct {
-	*net.TCPConn
-	door  *Door
-	probe *waitProbe
+	net.Conn
+	door     *Door
+	probe    *waitProbe
+	deadline deadline
 
-	asked    uint32      // requests that came, from anywhere on, so that all do not come round together; its goroutine's own
+	// Of the goroutine that reads and writes.
+	asked   uint32 // requests that came, from anywhere on, so that all do not come round together
+	handled uint32 // requests
+	awaited uint32 // handled when a request was awaited last
+	waiting bool   // for a request's first byte
+
 	answered atomic.Bool // a scan was, since the door looked last
 	leaving  atomic.Bool // its last answer said that it is the last
 
@@ -68,12 +78,19 @@ type conn struct {
 // Door returns a door for the server's listeners, and shows in the metrics how many connections are open and why others were closed.
 // Once.
 func (s *Server) Door(b Bounds) *Door {
-	d := &Door{bounds: b, turned: func(reason string) { s.shedBy[reason].Inc() }, newcomer: s.overload.newcomer, hosts: map[netip.Addr]*host{}}
+	d := s.door(b)
 	s.set.NewGauge("scanedge_connections", func() float64 { return float64(d.Open()) })
 	return d
 }
 
-// Listen returns l behind the door. l must give TCP connections.
+func (s *Server) door(b Bounds) *Door {
+	return &Door{
+		bounds: b, turned: func(reason string) { s.shedBy[reason].Inc() }, newcomer: s.overload.newcomer,
+		born: time.Now(), hosts: map[netip.Addr]*host{},
+	}
+}
+
+// Listen returns l behind the door. Of connections that are not of TCP nobody knows how long their requests waited.
 func (d *Door) Listen(l net.Listener) net.Listener { return &doorListener{l, d} }
 
 // Open returns how many connections are open.
@@ -102,7 +119,7 @@ func (l *doorListener) Accept() (net.Conn, error) {
 		case err != nil:
 			return nil, err
 		default:
-			if c := l.door.admit(c.(*net.TCPConn), time.Now()); c != nil {
+			if c := l.door.admit(c, time.Now()); c != nil {
 				return c, nil
 			}
 		}
@@ -118,9 +135,11 @@ func (d *Door) shrink(now time.Time) {
 }
 
 // admit returns the connection with its place, or nil after it was closed for want of one.
-func (d *Door) admit(tcp *net.TCPConn, now time.Time) *conn {
-	c := &conn{TCPConn: tcp, door: d, probe: newWaitProbe(tcp), asked: rand.Uint32(), lastSeen: now}
-	addr := peerOf(tcp.RemoteAddr())
+func (d *Door) admit(nc net.Conn, now time.Time) *conn {
+	c := &conn{Conn: nc, door: d, probe: newWaitProbe(nc), deadline: deadline{clock: &d.clock}, asked: rand.Uint32(), lastSeen: now}
+	d.clock.Store(int64(now.Sub(d.born)))
+	_ = c.deadline.set(readWithin)
+	addr := peerOf(nc.RemoteAddr())
 
 	d.mu.Lock()
 	victim, reason := d.makeRoom(addr, now)
@@ -215,6 +234,9 @@ func (d *Door) enter(c *conn, addr netip.Addr) {
 	}
 	h.all++
 	c.host, c.place, c.ofHost = h, d.fresh.PushBack(c), h.fresh.PushBack(c)
+	if d.swept == nil {
+		d.swept = time.AfterFunc(sweepEvery, d.sweep)
+	}
 }
 
 func (d *Door) keep(c *conn, now time.Time) {
@@ -245,8 +267,30 @@ func (d *Door) turn(c *conn, reason string) {
 		return
 	}
 	d.turned(reason)
-	_ = c.SetLinger(0)
-	_ = c.TCPConn.Close()
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Conn.Close()
+}
+
+// sweep ends what is late.
+func (d *Door) sweep() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := int64(time.Since(d.born))
+	d.clock.Store(now)
+	for _, all := range []*list.List{&d.fresh, &d.kept} {
+		for e := all.Front(); e != nil; e = e.Next() {
+			if c := e.Value.(*conn); c.deadline.ends(now) {
+				_ = c.Conn.SetDeadline(time.Unix(1, 0)) // wakes who reads or writes
+			}
+		}
+	}
+	if d.fresh.Len()+d.kept.Len() == 0 {
+		d.swept = nil
+	} else {
+		d.swept.Reset(sweepEvery)
+	}
 }
 
 // goodbyeWithin is how long a client may take to leave once it was told to.
@@ -256,15 +300,15 @@ const goodbyeWithin = time.Second
 // came, as one who pipelines does, must see that answer and those before it: the kernel would drop what it has not yet taken if
 // requests were left unread. So the client leaves first.
 func (c *conn) Close() error {
-	if c.leaving.Load() {
-		_ = c.CloseWrite()
-		_ = c.SetReadDeadline(time.Now().Add(goodbyeWithin))
-		_, _ = io.Copy(io.Discard, c.TCPConn)
+	if tcp, ok := c.Conn.(*net.TCPConn); ok && c.leaving.Load() {
+		_ = tcp.CloseWrite()
+		_ = tcp.SetReadDeadline(time.Now().Add(goodbyeWithin))
+		_, _ = io.Copy(io.Discard, tcp)
 	}
 	c.door.mu.Lock()
 	c.door.leave(c)
 	c.door.mu.Unlock()
-	return c.TCPConn.Close()
+	return c.Conn.Close()
 }
 
 // peerOf is the address that a connection is counted under.

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -319,37 +320,56 @@ func TestUnreadableRequest(t *testing.T) {
 	}
 }
 
-// A connection on which no whole request comes in time is closed without a word, before its first request and after one.
+// A connection on which no whole request comes in time is closed without a word, before its first request and after one; not before its time
+// and two sweeps after it at the latest.
 func TestIdleConnectionsEndWithoutAnAnswer(t *testing.T) {
 	const whole = "GET /v1/scan/demo-a:g HTTP/1.1\r\nHost: e\r\n" + auth + "\r\n\r\n"
-	for sent, want := range map[string]string{
-		"": "", whole: "200", "GET /v1/scan/demo-a:g HTTP/1.1\r\nHost": "",
-		"POST /v1/scan HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n\r\nx": "401", whole + "GET /": "200",
-		"POST /v1/scan HTTP/1.1\r\nHost: e\r\n" + auth + "\r\nContent-Length: 10\r\n\r\nx": "",
+	const post = "POST /v1/scan HTTP/1.1\r\nHost: e\r\nContent-Length: 10\r\n"
+	s := serving(t)
+	dialAndAsk(t, s)
+	for _, c := range []struct {
+		sent   []string // half a minute after each other
+		want   string
+		within time.Duration
+	}{
+		{[]string{""}, "", readWithin},
+		{[]string{whole}, "200", idleWithin},
+		{[]string{"GET /v1/scan/demo-a:g HTTP/1.1\r\nHost"}, "", readWithin},
+		{[]string{post + "\r\nx"}, "401", idleWithin},
+		{[]string{whole, "GET /"}, "200", 30*time.Second + readWithin},
+		{[]string{whole, whole, whole}, "200 200 200", time.Minute + idleWithin},
+		{[]string{post + auth + "\r\n\r\nx"}, "", readWithin},
+		{[]string{whole + "GET /"}, "200", idleWithin}, // a header of which nothing more comes
+		{[]string{whole + "GET /", "v1"}, "200", 30*time.Second + readWithin},
 	} {
-		front := serving(t).HTTP()
-		front.ReadTimeout, front.IdleTimeout = 50*time.Millisecond, 50*time.Millisecond
-		l, err := net.Listen("tcp", "127.0.0.1:0") // memory has no errors of the network's
-		if err != nil {
-			t.Fatal(err)
-		}
-		serve(t, front, l)
-		conn, err := net.Dial("tcp", l.Addr().String())
-		if err == nil {
-			defer conn.Close()
-			_, err = io.WriteString(conn, sent)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(conn)
-		var got []string
-		for _, status := range regexp.MustCompile(`HTTP/1.1 (\d+)`).FindAllSubmatch(b, -1) {
-			got = append(got, string(status[1]))
-		}
-		if strings.Join(got, " ") != want || err != nil || want == "" && len(b) > 0 {
-			t.Errorf("%q is answered with %q: %v", sent, b, err)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			near, far := net.Pipe()
+			began := time.Now()
+			go func() {
+				in := byDoor(s, far)
+				_ = s.HTTP().ServeConn(in)
+				_ = in.Close()
+			}()
+			go func() {
+				for i, part := range c.sent {
+					if i > 0 {
+						time.Sleep(30 * time.Second)
+					}
+					_, _ = io.WriteString(near, part)
+				}
+			}()
+			b, err := io.ReadAll(near)
+			var got []string
+			for _, status := range regexp.MustCompile(`HTTP/1.1 (\d+)`).FindAllSubmatch(b, -1) {
+				got = append(got, string(status[1]))
+			}
+			if strings.Join(got, " ") != c.want || err != nil || c.want == "" && len(b) > 0 {
+				t.Errorf("%q is answered with %q: %v", c.sent, b, err)
+			}
+			if took := time.Since(began); took < c.within || took > c.within+2*sweepEvery {
+				t.Errorf("%q: closed after %v, want %v", c.sent, took, c.within)
+			}
+		})
 	}
 }
 

@@ -197,10 +197,11 @@ func serveBytes(b *testing.B, handle fasthttp.RequestHandler, code string, heade
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	conn := &againConn{b: b, raw: []byte(raw + "\r\n")}
-	front := New(metrics.NewSet()).HTTP()
+	s := New(metrics.NewSet())
+	front := s.HTTP()
 	front.Handler = handle
 	began := threadTime()
-	if err := front.ServeConn(conn); err != nil {
+	if err := front.ServeConn(byDoor(s, conn)); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(threadTime()-began)/float64(conn.n), "cpu-ns/op")

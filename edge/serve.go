@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math"
 	"net"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -25,10 +24,8 @@ var (
 	typeProblem = []byte("application/problem+json")
 )
 
-// readWithin is how long a request's header may take from its first byte, and how long a connection may be open without one.
-const readWithin = 10 * time.Second
-
-// HTTP returns a server whose Serve answers scans on a listener until its Shutdown. Its connections should come in by a [Door].
+// HTTP returns a server whose Serve answers scans on a listener until its Shutdown. Its connections should come in by a [Door]: it sets them no
+// deadlines.
 //
 // A request's header must fit into 4 KiB; its body is left where it is until somebody wants it ([Server.readBody]): but for one byte, which
 // fasthttp wants to have seen, so nothing is held for what a stranger announces.
@@ -43,9 +40,6 @@ func (s *Server) HTTP() *fasthttp.Server {
 		MaxRequestBodySize:           1,
 		DisablePreParseMultipartForm: true, // which would read a body before anybody was asked who sent it
 		ReadBufferSize:               4 << 10,
-		ReadTimeout:                  readWithin,
-		WriteTimeout:                 30 * time.Second, // an answer is small, and held in memory until it is taken
-		IdleTimeout:                  2 * time.Minute,
 		Concurrency:                  math.MaxInt32, // the door bounds them
 		CloseOnShutdown:              true,
 		Logger:                       silent{},
@@ -72,21 +66,24 @@ func expect(ctx *fasthttp.RequestCtx) (status int) {
 
 // answer is Handle for a connection, which it closes in good order when the edge drains.
 func (s *Server) answer(ctx *fasthttp.RequestCtx) {
-	s.protected(ctx)
+	c := doorOf(ctx.Conn())
+	s.protected(ctx, c)
+	if c != nil {
+		c.handled++
+	}
 	if s.draining.Load() {
 		ctx.SetConnectionClose()
-		if c := doorOf(ctx.Conn()); c != nil {
+		if c != nil {
 			c.leaving.Store(true)
 		}
 	}
 }
 
 // protected is Handle for as many as there is time for, and for pages that may ask.
-func (s *Server) protected(ctx *fasthttp.RequestCtx) {
+func (s *Server) protected(ctx *fasthttp.RequestCtx, c *conn) {
 	if s.cors != nil {
 		s.cors.mark(ctx)
 	}
-	c := doorOf(ctx.Conn())
 	if c != nil && s.shed(ctx, c) {
 		return
 	}

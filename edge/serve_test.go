@@ -22,7 +22,7 @@ func TestHangsUpOnWhoDoesNotReadOrAsk(t *testing.T) {
 		began, ended := time.Now(), make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = s.HTTP().ServeConn(far)
+			_ = s.HTTP().ServeConn(byDoor(s, far))
 			_ = far.Close()
 		}()
 		_, _ = io.WriteString(near, ask)
@@ -50,4 +50,9 @@ func TestHangsUpOnWhoDoesNotReadOrAsk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// byDoor is a connection as if it had come in by a door of s.
+func byDoor(s *Server, c net.Conn) net.Conn {
+	return s.door(Bounds{Connections: 1, PerAddress: 1}).admit(c, time.Now())
 }

@@ -23,9 +23,11 @@ type waitProbe struct {
 	n    uint32
 }
 
-func newWaitProbe(c *net.TCPConn) *waitProbe {
+func newWaitProbe(c net.Conn) *waitProbe {
 	p := new(waitProbe)
-	p.raw, _ = c.SyscallConn() // only a nil connection has none
+	if tcp, ok := c.(*net.TCPConn); ok {
+		p.raw, _ = tcp.SyscallConn() // only a nil connection has none
+	}
 	p.ask = func(fd uintptr) {
 		p.n = uint32(len(p.info))
 		if _, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, fd, unix.IPPROTO_TCP, unix.TCP_INFO,
@@ -38,7 +40,7 @@ func newWaitProbe(c *net.TCPConn) *waitProbe {
 
 // waited returns how long ago the last bytes came, and false if the kernel does not say.
 func (p *waitProbe) waited() (time.Duration, bool) {
-	if p.raw.Control(p.ask) != nil || p.n < uint32(len(p.info)) {
+	if p.raw == nil || p.raw.Control(p.ask) != nil || p.n < uint32(len(p.info)) {
 		return 0, false
 	}
 	return time.Duration(binary.NativeEndian.Uint32(p.info[lastDataRecv:])) * time.Millisecond, true

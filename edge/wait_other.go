@@ -10,6 +10,6 @@ import (
 // waitProbe knows nothing elsewhere than on Linux: no load is shed there.
 type waitProbe struct{}
 
-func newWaitProbe(*net.TCPConn) *waitProbe { return nil }
+func newWaitProbe(net.Conn) *waitProbe { return nil }
 
 func (*waitProbe) waited() (time.Duration, bool) { return 0, false }

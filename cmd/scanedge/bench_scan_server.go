@@ -30,7 +30,9 @@ func newBenchScanServerCmd() *cobra.Command {
 					s.Hold(issuers)
 					learn(s, issuers, c, keys)
 				},
-				Serve: func(s *edge.Server, l net.Listener) error { return s.HTTP().Serve(l) },
+				Serve: func(s *edge.Server, l net.Listener) error {
+					return s.HTTP().Serve(s.Door(edge.Bounds{Connections: 10_000, PerAddress: 10_000}).Listen(l))
+				},
 			})
 		},
 	}
