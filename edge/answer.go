@@ -63,9 +63,7 @@ func (v *verdict) appendRecord(b []byte) []byte {
 
 // appendTail appends what is of the table as a whole, at that age.
 func (v *Vouch) appendTail(b []byte, ageMS int64) []byte {
-	b = append(b, `,"offset":`...)
-	b = strconv.AppendUint(b, v.Offset, 10)
-	b = append(b, `,"age_ms":`...)
+	b = append(b, v.tail...)
 	b = strconv.AppendInt(b, ageMS, 10)
 	if v.staleAt(ageMS) {
 		b = append(b, `,"stale":true`...)

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -14,6 +15,11 @@ const (
 
 	sweepEvery = time.Second
 )
+
+// A connection whose request was answered lets all others go first that can, before it reads on. So while the edge is busy its next request
+// is there by then, and is not looked for in vain first, and waited for: a tenth of what a scan costs. One time in so many it does not: as
+// long as somebody can go, the runtime looks only each 10 ms for those that the network wakes, so all must come to rest now and then.
+const neverYields = 8
 
 // deadline is until when what a connection does now must be done. The runtime's own deadlines are timers, and set three times a request
 // they cost half as much as the scan: a connection only writes here how long it may take, by a clock that the door's sweep sets once a
@@ -54,6 +60,9 @@ func (c *conn) Read(b []byte) (n int, err error) {
 		c.awaited, c.waiting = c.handled, true
 		if err := c.deadline.set(idleWithin); err != nil {
 			return 0, err
+		}
+		if c.handled%neverYields != 0 {
+			runtime.Gosched()
 		}
 	}
 	n, err = c.Conn.Read(b)

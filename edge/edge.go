@@ -26,6 +26,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,8 @@ type Vouch struct {
 
 	Codes   *passcode.Keyring // what rolling and signed codes are checked with; nil: all are forged
 	Suspect bool              // the table is known to be wrong or half made: its answers are stale whatever their age
+
+	tail []byte // of its verdicts, up to the age; made by Publish
 }
 
 // Server is the edge. All its methods are safe for concurrent use; the zero Server is not ready, use New.
@@ -167,6 +170,8 @@ func (s *Server) Publish(issuer string, v Vouch) {
 	if h == nil {
 		return
 	}
+	v.tail = strconv.AppendUint([]byte(`,"offset":`), v.Offset, 10)
+	v.tail = append(v.tail, `,"age_ms":`...)
 	if h.vouch.Swap(&v) != nil || s.caughtUp.Load() {
 		return
 	}
