@@ -89,6 +89,7 @@ type batch struct {
 	verdicts [runLines]verdict
 	codes    [runLines][]byte
 	keys     [runLines]cache.Key
+	records  [runLines]cache.Record
 	ask      [runLines]bool // the table is to be asked
 
 	unquoted []byte // codes of a run's lines of JSON with escapes
@@ -161,13 +162,20 @@ func (l *like) subject(code []byte) ([]byte, bool) {
 	return code[n:], cache.IsSubject(code[n:])
 }
 
-// lookup asks the tables for the lines of a run.
+// lookup asks the tables for the lines of a run, those of one table together.
 func (b *batch) lookup(n int) {
-	for i := range b.verdicts[:n] {
-		if b.ask[i] {
-			v := &b.verdicts[i]
-			v.found(v.vouch.Table.Lookup(b.keys[i]))
+	for i := 0; i < n; i++ {
+		if !b.ask[i] {
+			continue
 		}
+		from, table := i, b.verdicts[i].vouch.Table
+		for i++; i < n && b.ask[i] && b.verdicts[i].vouch.Table == table; i++ {
+		}
+		table.LookupMany(b.keys[from:i], b.records[from:i])
+		for j := from; j < i; j++ {
+			b.verdicts[j].found(b.records[j], b.records[j] != cache.Removed)
+		}
+		i--
 	}
 }
 

@@ -3,6 +3,7 @@ package edge
 import (
 	"errors"
 	"io"
+	"math/bits"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -22,9 +23,12 @@ const (
 // bodies is the memory of the bodies that are under way. It is taken as their bytes come, whatever was announced: who announces much
 // and sends little holds little.
 type bodies struct {
-	held atomic.Int64
-	pool sync.Pool // of *[]byte of firstBody bytes, which most need
+	held  atomic.Int64
+	pools [sizes]sync.Pool // of *[]byte, by size: firstBody bytes, twice that, and so on
 }
+
+// sizes is how many sizes bodies have.
+const sizes = 7 // the last one is of maxBody + firstBody
 
 // body is what a request sent, until its release.
 type body struct {
@@ -71,12 +75,21 @@ func (b body) release() {
 	if b.of == nil {
 		return
 	}
-	b.of.held.Add(-int64(cap(b.bytes)))
-	if cap(b.bytes) == firstBody {
-		first := b.bytes[:0]
-		b.of.pool.Put(&first)
-	}
+	b.of.giveBack(b.bytes)
 }
+
+// giveBack takes the memory of a body that is not read any more.
+func (b *bodies) giveBack(body []byte) {
+	if cap(body) == 0 {
+		return
+	}
+	b.held.Add(-int64(cap(body)))
+	body = body[:0]
+	b.pools[sizeOf(cap(body))].Put(&body)
+}
+
+// sizeOf is which size so many bytes are.
+func sizeOf(bytes int) int { return bits.Len(uint(bytes/firstBody)) - 1 }
 
 // refuseBody answers without reading on; what is left of the body would be taken for the next request, so the connection ends.
 func refuseBody(ctx *fasthttp.RequestCtx, t scanedge.ProblemType) {
@@ -119,19 +132,20 @@ func (b *bodies) read(r io.Reader, more func(size int) error) (body []byte, err 
 // grow returns the body with twice the room, or with the first. It fails where all of them would have too much.
 func (b *bodies) grow(body []byte) ([]byte, error) {
 	size := max(firstBody, 2*cap(body))
-	if size > maxBody {
+	if size > maxBody/2 {
 		size = maxBody + firstBody // so that one byte too many can be read
 	}
 	if b.held.Add(int64(size)) > allBodies {
 		b.held.Add(-int64(size))
 		return body, errBodies
 	}
-	if body == nil {
-		if p, ok := b.pool.Get().(*[]byte); ok {
-			return *p, nil
-		}
+	var grown []byte
+	if p, ok := b.pools[sizeOf(size)].Get().(*[]byte); ok {
+		grown = *p
+	} else {
+		grown = make([]byte, 0, size)
 	}
-	grown := append(make([]byte, 0, size), body...)
-	b.held.Add(-int64(cap(body)))
+	grown = append(grown, body...)
+	b.giveBack(body)
 	return grown, nil
 }
