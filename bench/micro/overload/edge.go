@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"log"
+	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -47,13 +48,36 @@ func serve(cost time.Duration) error {
 	v.Table.Put(v.Seed.Key([]byte("g")), green)
 	s.Hold([]string{"demo"})
 	s.Publish("demo", v)
+	steps := stepsOf(cost)
 	s.Admit(func([]byte, time.Time) (limit.Caller, bool) {
-		for began := time.Now(); time.Since(began) < cost; {
-		}
+		work(steps)
 		return limit.Caller{}, true
 	})
 	fmt.Println(l.Addr())
-	return s.HTTP().Serve(s.Door(edge.Bounds{Connections: 10_000, PerAddress: 10_000}).Listen(l))
+	return s.HTTP().Serve(s.Door(edge.Bounds{Connections: 20_000, PerAddress: 20_000}).Listen(l))
+}
+
+// stepsOf returns how much work takes so long on a processor that does nothing else. Time itself would not do: a scan would cost less where others have
+// half of the processor.
+func stepsOf(cost time.Duration) int {
+	const many = 100_000
+	least := time.Duration(math.MaxInt64)
+	for range 200 {
+		began := time.Now()
+		work(many)
+		least = min(least, time.Since(began))
+	}
+	return int(many * cost / least)
+}
+
+var worked uint64
+
+func work(steps int) {
+	x := worked
+	for range steps {
+		x = x*6364136223846793005 + 1442695040888963407 // each step waits for the one before
+	}
+	worked = x
 }
 
 // edgeProcess is an edge under load.
@@ -84,14 +108,6 @@ func startEdge(cost time.Duration) (*edgeProcess, error) {
 	}
 	e.addr = strings.TrimSpace(line)
 	return e, nil
-}
-
-// under plays a load, and adds how long the edge had a processor for it.
-func (e *edgeProcess) under(load func() *outcomes) *outcomes {
-	before := e.used()
-	o := load()
-	o.busy = e.used() - before
-	return o
 }
 
 // used is how long the edge has had a processor, 0 where the system does not say it so.

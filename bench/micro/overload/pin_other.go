@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// pin leaves it to the scheduler.
-func pin(int) {}
