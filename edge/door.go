@@ -60,10 +60,11 @@ type conn struct {
 	deadline deadline
 
 	// Of the goroutine that reads and writes.
-	asked   uint32 // requests that came, from anywhere on, so that all do not come round together
-	handled uint32 // requests
-	awaited uint32 // handled when a request was awaited last
-	waiting bool   // for a request's first byte
+	asked   uint32    // requests that came, from anywhere on, so that all do not come round together
+	away    time.Time // until which a refusal told it to stay away
+	handled uint32    // requests
+	awaited uint32    // handled when a request was awaited last
+	waiting bool      // for a request's first byte
 
 	answered atomic.Bool // a scan was, since the door looked last
 	leaving  atomic.Bool // its last answer said that it is the last

@@ -22,11 +22,10 @@ const (
 	waitEvery    = 16                     // one request of so many of a connection is looked at, as long as none has waited
 )
 
-// What refusals may cost: each takes about as much of the processor as a scan does, and those who come again at once could have it all.
+// How long those stay away who are refused.
 const (
-	refusalCost  = 30 * time.Microsecond // where to wake the client is dear, as on virtual machines; a third of it elsewhere
-	refusalShare = 20                    // a twentieth of what the process uses
-	longestHold  = time.Second
+	longestAway = 3           // seconds that they are told to wait, at most
+	holdMore    = time.Second // by how much at most those who do not wait are held longer
 )
 
 // After there was a queue, connections are accepted at most so often for so long.
@@ -40,8 +39,9 @@ const (
 // waited too long are refused, until an interval needs no refusal: the others are then answered in time, and the edge is as busy as it can be.
 // (K. Nichols, V. Jacobson: Controlling Queue Delay, 2012. B. Maurer: Fail at Scale, 2015.)
 //
-// Refusals cost too. Where they would take more than their share they are held back, up to a second, so that a client that tries again
-// at once is slowed by them, and new connections are accepted more slowly, so that those who have one go first. All its methods are safe for concurrent use.
+// Refusals cost too, as much as the HTTP of a scan: who was refused and asks again before the time that he was told is refused only after it ([conn.putOff]),
+// so that he has a small share of the edge whatever he does. New connections are accepted more slowly, so that those who have one go first.
+// All its methods are safe for concurrent use.
 type overload struct {
 	base    time.Time
 	batch   time.Duration // what a batch may have waited while there is a queue
@@ -51,11 +51,8 @@ type overload struct {
 	queue   atomic.Bool   // there was one in the last interval
 	stood   atomic.Int64  // when it was last seen, in nanoseconds from base
 	watch   atomic.Bool   // look at every request: there was one, or the last that was looked at had waited
-	hold    atomic.Int64  // nanoseconds by which refusals are held back
 	refused atomic.Int64  // requests in the interval
-
-	cpu   atomic.Int64 // nanoseconds that the process had used when the interval began
-	quiet atomic.Int64 // when newcomers need not wait any more, in nanoseconds from base
+	quiet   atomic.Int64  // when newcomers need not wait any more, in nanoseconds from base
 }
 
 func newOverload() *overload {
@@ -83,7 +80,6 @@ func (o *overload) tooLong(waited, bound time.Duration, now time.Time) bool {
 		if o.queue.Store(queue); queue {
 			o.quiet.Store(at + int64(newcomersWait))
 		}
-		o.pace(refused, usedCPU())
 	}
 	queue := o.queue.Load()
 	if watch := queue || waited > waitTarget; watch != o.watch.Load() {
@@ -99,17 +95,17 @@ func (o *overload) newcomer() {
 	}
 }
 
-// pace holds refusals back for longer if those of the last interval cost too much of what the process used, and else for half as long: to hold
-// too many would leave it nothing to do.
-func (o *overload) pace(refused int64, cpu time.Duration) {
-	used := int64(cpu) - o.cpu.Swap(int64(cpu))
-	hold := o.hold.Load()
-	if refused*int64(refusalCost) > used/refusalShare {
-		hold = min(max(2*hold, int64(time.Millisecond)), int64(longestHold))
-	} else if hold /= 2; hold < int64(time.Millisecond) {
-		hold = 0
+// putOff returns how long a refusal at now is held back, and how many seconds its client is then told to wait. Who keeps to what he was told is
+// answered at once: he may have another edge to ask. To hold who does not costs nothing, where to answer him costs nearly what a scan does.
+// All are held a little longer, each by another time, or those who were refused together would be together for ever.
+func (c *conn) putOff(now time.Time) (hold time.Duration, seconds int) {
+	seconds = fewSeconds()
+	if hold = max(0, c.away.Sub(now)); hold > 0 {
+		hold += rand.N(holdMore)
+		seconds = longestAway
 	}
-	o.hold.Store(hold)
+	c.away = now.Add(hold + time.Duration(seconds)*time.Second)
+	return hold, seconds
 }
 
 // shed refuses a request that is too many, and reports whether it did.
@@ -129,18 +125,23 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, c *conn) bool {
 	}
 	o.refused.Add(1)
 	s.shedBy["queue"].Inc()
-	if hold := o.hold.Load(); hold > 0 {
-		time.Sleep(time.Duration(hold - hold/4 + rand.Int64N(hold/2)))
-	}
+	hold, seconds := c.putOff(ctx.Time())
+	time.Sleep(hold)
 	ctx.Response.Header.SetCanonical(cacheControl, noStore)
-	failOverloaded(ctx)
+	failFor(ctx, seconds)
 	return true
 }
 
-// fewSeconds are what those are told to wait who were refused: not all the same, or they would come back together.
-var fewSeconds = [][]byte{[]byte("1"), []byte("2"), []byte("3")}
+// failOverloaded refuses a request for which there is no room.
+func failOverloaded(ctx *fasthttp.RequestCtx) { failFor(ctx, fewSeconds()) }
 
-func failOverloaded(ctx *fasthttp.RequestCtx) {
+// failFor refuses a request, and asks not to be asked again for so many seconds.
+func failFor(ctx *fasthttp.RequestCtx, seconds int) {
 	fail(ctx, scanedge.Overloaded)
-	ctx.Response.Header.SetCanonical(retryAfter, fewSeconds[rand.IntN(len(fewSeconds))])
+	ctx.Response.Header.SetCanonical(retryAfter, digits[seconds])
 }
+
+// fewSeconds are what those are told to wait who were refused: not all the same, or they would come back together.
+func fewSeconds() int { return 1 + rand.IntN(longestAway) }
+
+var digits = [longestAway + 1][]byte{1: []byte("1"), []byte("2"), []byte("3")}

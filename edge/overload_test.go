@@ -140,37 +140,34 @@ func TestOverloadOfAProcessorThatComesAndGoes(t *testing.T) {
 	}
 }
 
-// Refusals are held back while they cost more than their share, the longer the longer they do, and no more when they do not.
-func TestRefusalsAreHeldBack(t *testing.T) {
-	o := newOverload()
-	var cpu time.Duration
-	interval := func(refused int64) time.Duration {
-		cpu += waitInterval
-		o.pace(refused, cpu)
-		return time.Duration(o.hold.Load())
-	}
-	share := int64(waitInterval / refusalShare / refusalCost)
-	if hold := interval(share); hold != 0 {
-		t.Errorf("held back by %v though they cost no more than they may", hold)
-	}
-	for last := time.Duration(0); last < longestHold; {
-		hold := interval(share + 1)
-		if hold <= last || hold > longestHold {
-			t.Fatalf("held back by %v after %v", hold, last)
+// Who was refused and keeps to what he was told is answered at once, as often as it happens; who does not is held until then, and not together with others.
+func TestWhoDoesNotStayAwayIsHeld(t *testing.T) {
+	c, now := new(conn), time.Now()
+	for range 100 {
+		hold, seconds := c.putOff(now)
+		if hold != 0 || seconds < 1 || seconds > longestAway {
+			t.Fatalf("held for %v and told %d s, though it had stayed away", hold, seconds)
 		}
-		last = hold
+		now = now.Add(time.Duration(seconds) * time.Second)
 	}
-	if hold := interval(share + 1); hold != longestHold {
-		t.Errorf("held back by %v", hold)
+	holds := map[time.Duration]bool{}
+	for range 100 {
+		c := new(conn)
+		_, told := c.putOff(now)
+		asked := now.Add(time.Millisecond)
+		for range 3 {
+			left := now.Add(time.Duration(told) * time.Second).Sub(asked)
+			hold, seconds := c.putOff(asked)
+			if hold < left || hold >= left+holdMore || seconds != longestAway {
+				t.Fatalf("held for %v and told %d s, where %v were left of what it was told", hold, seconds, left)
+			}
+			holds[hold] = true
+			now, told = asked.Add(hold), seconds
+			asked = now
+		}
 	}
-	if hold := interval(share); hold != longestHold/2 {
-		t.Errorf("held back by %v once they cost what they may", hold)
-	}
-	for range 10 {
-		interval(0)
-	}
-	if hold := interval(0); hold != 0 {
-		t.Errorf("still held back by %v", hold)
+	if len(holds) < 100 {
+		t.Errorf("300 were held for only %d different times", len(holds))
 	}
 }
 
@@ -179,9 +176,17 @@ func TestShedOverASocket(t *testing.T) {
 	s := serving(t)
 	front, busy := s.HTTP(), time.Duration(0)
 	handle := front.Handler
+	var away time.Time
 	front.Handler = func(ctx *fasthttp.RequestCtx) {
 		time.Sleep(busy)
 		handle(ctx)
+		if refused := ctx.Response.StatusCode() == http.StatusServiceUnavailable; refused && time.Now().Before(away) {
+			t.Error("refused before the time that it was told to stay away until")
+		}
+		if c := doorOf(ctx.Conn()); away.IsZero() && !c.away.IsZero() {
+			away = time.Now().Add(4 * busy)
+			c.away = away // or the next refusal would take seconds
+		}
 	}
 	conn := dialTCP(t, s, front)
 	s.overload.queue.Store(true)
@@ -200,7 +205,10 @@ func TestShedOverASocket(t *testing.T) {
 	if res, body := ask(t, conn, "POST /v1/scan", "demo-a:g", auth); res.StatusCode != http.StatusOK {
 		t.Error("a batch that had not waited so long: ", res.Status, body)
 	}
-	if n := s.shedBy["queue"].Get(); n != 1 {
+	if res, _ := ask(t, conn, "GET /v1/scan/demo-a:g", "", auth); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
+		t.Error("one that waited again: ", res.Status)
+	}
+	if n := s.shedBy["queue"].Get(); n != 2 {
 		t.Errorf("%d counted", n)
 	}
 	s.overload.queue.Store(false)

@@ -1,7 +1,0 @@
-//go:build !unix
-
-package edge
-
-import "time"
-
-func usedCPU() time.Duration { return 0 }
