@@ -43,7 +43,7 @@ func (id *Identity) Client() *tls.Config {
 // Server is TLS for answering scanners, who bring no certificate.
 func (id *Identity) Server() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, // scanners are what they are
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return id.cert.Load(), nil },
 	}
 }
@@ -52,7 +52,6 @@ func (id *Identity) Server() *tls.Config {
 // (see [KeyHash]).
 func (id *Identity) ForPeers(known func(name, key string) bool) *tls.Config {
 	c := id.Server()
-	c.MinVersion = tls.VersionTLS13
 	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, id.pool()
 	c.VerifyConnection = func(s tls.ConnectionState) error { return checkPeer(s.PeerCertificates[0], known) }
 	return c

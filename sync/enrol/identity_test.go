@@ -74,6 +74,8 @@ func TestWhoBelievesWhom(t *testing.T) {
 	lenient := theirs.TLS()
 	lenient.ClientAuth = tls.NoClientCert
 	nobody := &tls.Config{RootCAs: one.pool(), ServerName: "localhost"}
+	old := nobody.Clone()
+	old.MaxVersion = tls.VersionTLS12
 	posing := two.Server() // an edge that wants to pass for the origin, or for a peer
 	for _, c := range []struct {
 		name           string
@@ -85,6 +87,7 @@ func TestWhoBelievesWhom(t *testing.T) {
 		{"an edge asks an edge that passes for the origin", one.Client(), posing, false},
 		{"an edge of another origin asks", withRoots(stranger.Client(), one), own.TLS(), false},
 		{"a scanner asks an edge", nobody, one.Server(), true},
+		{"a scanner of TLS 1.2 asks an edge", old, one.Server(), false},
 		{"an edge asks a peer", one.ToSources(known), two.ForPeers(known), true},
 		{"nobody asks a peer", nobody, two.ForPeers(known), false},
 		{"a revoked edge asks a peer", revoked.ToSources(known), two.ForPeers(known), false},
