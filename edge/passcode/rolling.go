@@ -1,7 +1,6 @@
 package passcode
 
 import (
-	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -38,17 +37,21 @@ func (s Secret) Mint(issuer string, keyID byte, subject []byte, step uint32) str
 
 // mac is the MAC that a rolling code of this secret has.
 func (s *Secret) mac(c *Code) [macSize]byte {
-	var buf [maxHead + 4 + cache.MaxSubject]byte
-	m := appendHead(buf[:0], c.Issuer(), c.KeyID)
+	var inner [sha256.BlockSize + maxBlocks + behind]byte
+	var outer [2*sha256.BlockSize + behind]byte
+	s.pad(inner[:sha256.BlockSize], innerPad)
+	s.pad(outer[:sha256.BlockSize], outerPad)
+	m := appendHead(inner[:sha256.BlockSize], c.Issuer(), c.KeyID)
 	m = binary.BigEndian.AppendUint32(m, c.Step)
-	sum := hmac((*[sha256.Size]byte)(s), append(m, c.Subject()...))
+	m = append(m, c.Subject()...)
+	sum := hmac(&fresh, &fresh, blocks(inner[:], len(m), 0), outer[:])
 	return [macSize]byte(sum[:])
 }
 
 // Key is one of an issuer's code keys, ready for use. It does not change: any number may use it at once. Make one with [NewKey].
 type Key struct {
 	id           byte
-	inner, outer []byte // the hash's states after the two padded keys of the HMAC under HKDF's PRK
+	inner, outer state  // of the hash, after the two padded keys of the HMAC under HKDF's PRK
 	head         []byte // of HKDF's info
 	of           string // the issuer
 }
@@ -61,19 +64,10 @@ func NewKey(issuer string, id byte, secret []byte) Key {
 	if err != nil { // only where nothing but FIPS 140 is allowed, for a secret too short for it
 		panic("passcode: " + err.Error())
 	}
-	return Key{id, stateAfter(prk, innerPad), stateAfter(prk, outerPad), appendHead(nil, []byte(issuer), id), issuer}
-}
-
-// stateAfter is the hash's state when a key of 32 bytes has gone in with its pad.
-func stateAfter(key []byte, pad [sha256.BlockSize]byte) []byte {
-	subtle.XORBytes(pad[:], pad[:], key)
-	h := sha256.New()
-	h.Write(pad[:])
-	state, err := h.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
-		panic("passcode: " + err.Error()) // documented not to happen
-	}
-	return state
+	var inner, outer [sha256.BlockSize]byte
+	(*Secret)(prk).pad(inner[:], innerPad)
+	(*Secret)(prk).pad(outer[:], outerPad)
+	return Key{id, stateAfter(inner[:]), stateAfter(outer[:]), appendHead(nil, []byte(issuer), id), issuer}
 }
 
 // ID is the key's id.
@@ -85,25 +79,12 @@ func (Key) String() string { return "key(secret)" }
 // GoString hides it too.
 func (k Key) GoString() string { return k.String() }
 
-// Secret derives a subject's secret. It allocates nothing: the compiler knows what New returns and keeps it on the stack.
-func (k *Key) Secret(subject []byte) (s Secret) {
-	var buf [maxHead + cache.MaxSubject + 1]byte
-	info := append(append(buf[:0], k.head...), subject...)
-	h := sha256.New()
-	restore(h, k.inner)
-	h.Write(append(info, 1)) // HKDF-Expand: one block is all that is asked for
-	h.Sum(s[:0])
-	restore(h, k.outer)
-	h.Write(s[:])
-	h.Sum(s[:0])
-	return s
-}
-
-// restore gives a hash a state. Inlined, or the hash would be on the heap.
-func restore(h hash.Hash, state []byte) {
-	if h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state) != nil {
-		panic("passcode: a key that NewKey did not make")
-	}
+// Secret derives a subject's secret. It allocates nothing.
+func (k *Key) Secret(subject []byte) Secret {
+	var inner [maxBlocks + behind]byte
+	var outer [sha256.BlockSize + behind]byte
+	info := append(append(append(inner[:0], k.head...), subject...), 1) // HKDF-Expand: one block is all that is asked for
+	return hmac(&k.inner, &k.outer, blocks(inner[:], len(info), sha256.BlockSize), outer[:])
 }
 
 // Verify reports whether c is a rolling code that was made with this key: whenever that was. How long it takes does not depend on
@@ -125,25 +106,92 @@ func appendHead(b, issuer []byte, keyID byte) []byte {
 	return append(b, 0, keyID)
 }
 
-// maxMessage is the length of the longest message that is authenticated, in bytes.
+// maxMessage is the length of the longest message that is authenticated, in bytes. HKDF's info is shorter.
 const maxMessage = maxHead + 4 + cache.MaxSubject
 
-// The pads of RFC 2104.
-var (
-	innerPad = [sha256.BlockSize]byte(bytes.Repeat([]byte{0x36}, sha256.BlockSize))
-	outerPad = [sha256.BlockSize]byte(bytes.Repeat([]byte{0x5c}, sha256.BlockSize))
+// maxBlocks is the length of such a message with what SHA-256 puts behind it.
+const maxBlocks = (maxMessage + 1 + 8 + sha256.BlockSize - 1) / sha256.BlockSize * sha256.BlockSize
+
+// The pads of RFC 2104, eight bytes of each.
+const (
+	innerPad = 0x3636_3636_3636_3636
+	outerPad = 0x5c5c_5c5c_5c5c_5c5c
 )
 
-// hmac is the HMAC-SHA256 of at most maxMessage bytes. crypto/hmac would allocate.
-func hmac(key *[sha256.Size]byte, message []byte) [sha256.Size]byte {
-	var in [sha256.BlockSize + maxMessage]byte
-	copy(in[:], innerPad[:])
-	subtle.XORBytes(in[:], in[:], key[:])
-	n := copy(in[sha256.BlockSize:], message)
-	sum := sha256.Sum256(in[:sha256.BlockSize+n])
-	var out [sha256.BlockSize + sha256.Size]byte
-	copy(out[:], outerPad[:])
-	subtle.XORBytes(out[:], out[:], key[:])
-	copy(out[sha256.BlockSize:], sum[:])
-	return sha256.Sum256(out[:])
+// pad writes a key, padded to a block.
+func (s *Secret) pad(to []byte, with uint64) {
+	for i := 0; i < len(s); i += 8 {
+		binary.NativeEndian.PutUint64(to[i:], with^binary.NativeEndian.Uint64(s[i:]))
+		binary.NativeEndian.PutUint64(to[len(s)+i:], with)
+	}
+}
+
+// A code is verified by two HMACs, of two hashes each. crypto/hmac would allocate, and Sum copies the hash and what it pads, for as much again
+// as the blocks take. So messages are ended here, the hash is given whole blocks, which it does not copy, and its marshalled state then
+// holds the sum.
+
+// state is the marshalled state of a SHA-256.
+type state [stateHead + sha256.Size + sha256.BlockSize + 8]byte
+
+const stateHead = len("sha\x03")
+
+// fresh is the state of a hash that nothing went into.
+var fresh = stateAfter(nil)
+
+// stateAfter is the state when whole blocks have gone in.
+func stateAfter(whole []byte) state {
+	h := sha256.New()
+	h.Write(whole)
+	s, err := h.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		panic("passcode: " + err.Error()) // documented not to happen
+	}
+	return state(s)
+}
+
+// behind is how many bytes follow the last block. The hash keeps them for a block to come, so the sum stays as it is. AppendBinary makes zeros
+// to fill up what is kept, and for more than these a build with the race detector would allocate.
+const behind = sha256.BlockSize / 2
+
+// blocks ends a message of n bytes as SHA-256 does (RFC 6234, 4.1), and returns it in whole blocks and what is behind them; so many bytes went
+// before it. What follows it in room must be zero.
+func blocks(room []byte, n, before int) []byte {
+	room[n] = 0x80
+	end := (n + 1 + 8 + sha256.BlockSize - 1) &^ (sha256.BlockSize - 1)
+	binary.BigEndian.PutUint64(room[end-8:], uint64(before+n)*8)
+	return room[:end+behind]
+}
+
+// hmac is the HMAC-SHA256 of a message under a key, whose padded blocks may have gone into the states, or are the first of both hashes. What
+// goes into the inner one is what blocks returns; in the outer one the last block before what is behind is room for the inner's sum. It allocates nothing: the
+// compiler knows what New returns and keeps it on the stack.
+func hmac(inner, outer *state, message, rest []byte) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	restore(h, inner)
+	h.Write(message)
+	var end state
+	_, _ = h.(encoding.BinaryAppender).AppendBinary(end[:0]) // documented not to fail
+	last := rest[len(rest)-behind-sha256.BlockSize:]
+	copySum(last, &end)
+	restore(h, outer)
+	last[sha256.Size] = 0x80
+	binary.BigEndian.PutUint16(last[sha256.BlockSize-2:], (sha256.BlockSize+sha256.Size)*8)
+	h.Write(rest)
+	_, _ = h.(encoding.BinaryAppender).AppendBinary(end[:0])
+	copySum(sum[:], &end)
+	return sum
+}
+
+// restore gives a hash a state. Inlined, or the hash would be on the heap.
+func restore(h hash.Hash, s *state) {
+	if h.(encoding.BinaryUnmarshaler).UnmarshalBinary(s[:]) != nil {
+		panic("passcode: a key that NewKey did not make")
+	}
+}
+
+// copySum takes the sum from a state word by word, as it was written: a processor that has to put wider ones together waits for them.
+func copySum(to []byte, s *state) {
+	for i := 0; i < sha256.Size; i += 4 {
+		binary.NativeEndian.PutUint32(to[i:], binary.NativeEndian.Uint32(s[stateHead+i:]))
+	}
 }
