@@ -10,8 +10,8 @@ import (
 )
 
 // appendLine appends the verdict as a line of a batch's answer: the word, a scanedge.Verdict, or the word of what kept the code from one.
-// Tail is what the line before ended in.
-func (v *verdict) appendLine(b []byte, text bool, t *tail) []byte {
+// It was settled at that moment.
+func (v *verdict) appendLine(b []byte, text bool, at *moment) []byte {
 	switch {
 	case text:
 		b = append(b, v.outcome.String()...)
@@ -21,22 +21,12 @@ func (v *verdict) appendLine(b []byte, text bool, t *tail) []byte {
 		b = append(v.appendAhead(append(b, '"')), '}')
 	default:
 		b = v.appendRecord(b)
-		b = v.appendSeen(append(b, t.of(v)...))
+		if at.of(v.vouch); len(at.tail) == 0 {
+			at.tail = v.vouch.appendTail(at.tail, at.ageMS)
+		}
+		b = v.appendSeen(append(b, at.tail...))
 	}
 	return append(b, '\n')
-}
-
-// tail keeps the end of a verdict, the part which all those of one vouch at one moment share. The zero tail is of none.
-type tail struct {
-	vouch *Vouch
-	text  []byte
-}
-
-func (t *tail) of(v *verdict) []byte {
-	if t.vouch != v.vouch {
-		t.vouch, t.text = v.vouch, v.vouch.appendTail(t.text[:0], v.ageMS)
-	}
-	return t.text
 }
 
 // appendJSON appends a verdict that has a status as a scanedge.Verdict. Issuers and words need no escaping.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -94,7 +93,7 @@ type batch struct {
 
 	unquoted []byte // codes of a run's lines of JSON with escapes
 	like     like
-	tail     tail
+	at       moment
 
 	owner *batches // counts its answer until its Close
 }
@@ -102,7 +101,7 @@ type batch struct {
 // judge appends the answers to all lines of body.
 func (b *batch) judge(s *Server, body []byte, by *asker) {
 	for len(body) > 0 {
-		b.unquoted, b.like, b.tail.vouch = b.unquoted[:0], like{}, nil // they are of one run
+		b.unquoted, b.like = b.unquoted[:0], like{} // they are of one run
 		n := 0
 		for ; n < runLines && len(body) > 0; n++ {
 			var line []byte
@@ -111,7 +110,8 @@ func (b *batch) judge(s *Server, body []byte, by *asker) {
 			b.open(s, n, by)
 		}
 		b.lookup(n)
-		b.tell(s, n, by, s.now(by.at))
+		b.at.begin(s.now(by.at))
+		b.tell(s, n, by)
 	}
 }
 
@@ -179,12 +179,12 @@ func (b *batch) lookup(n int) {
 	}
 }
 
-// tell ends the verdicts of a run at now, read after the lookups, and appends them.
-func (b *batch) tell(s *Server, n int, by *asker, now time.Time) {
+// tell ends the verdicts of a run and appends them.
+func (b *batch) tell(s *Server, n int, by *asker) {
 	for i := range b.verdicts[:n] {
 		v := &b.verdicts[i]
-		s.settle(v, b.codes[i], by, now)
-		b.out = v.appendLine(b.out, b.text, &b.tail)
+		s.settle(v, b.codes[i], by, &b.at)
+		b.out = v.appendLine(b.out, b.text, &b.at)
 	}
 }
 

@@ -61,7 +61,9 @@ func (s *Server) judge(text []byte, by asker) (v verdict) {
 	if key, ask := s.open(&v, text, &by); ask {
 		v.found(v.vouch.Table.Lookup(key))
 	}
-	s.settle(&v, text, &by, s.now(by.at))
+	var at moment
+	at.begin(s.now(by.at))
+	s.settle(&v, text, &by, &at)
 	return v
 }
 
@@ -101,7 +103,7 @@ func TestWindow(t *testing.T) {
 				if err := json.Unmarshal(v.appendProblem(nil), &p); err != nil || p.AheadS != ahead || p.Status != 410 {
 					t.Errorf("%d steps off, %v into the step: %+v, %v; want %d s ahead", off, into, p, err, ahead)
 				}
-				if line := string(v.appendLine(nil, false, new(tail))); line != fmt.Sprintf(`{"error":"clock-ahead","ahead_s":%d}`+"\n", ahead) {
+				if line := string(v.appendLine(nil, false, &moment{now: v.now})); line != fmt.Sprintf(`{"error":"clock-ahead","ahead_s":%d}`+"\n", ahead) {
 					t.Errorf("in a batch: %s", line)
 				}
 			}
@@ -299,8 +301,8 @@ func TestSeenAgainstAModel(t *testing.T) {
 		if want := known && by.scanner && !v.outcome.refused(); v.seen != want || v.seen && v.seenMS != at.Sub(first[code]).Milliseconds() {
 			t.Fatalf("%s at %v by %+v: %v, seen %v %d ms ago; first %v", code, at, by, v.outcome, v.seen, v.seenMS, first[code])
 		}
-		if has := strings.Contains(string(v.appendLine(nil, false, new(tail))), fmt.Sprintf(`,"seen_ms_ago":%d}`, v.seenMS)); has != v.seen {
-			t.Fatalf("%s", v.appendLine(nil, false, new(tail)))
+		if has := strings.Contains(string(v.appendLine(nil, false, &moment{now: v.now})), fmt.Sprintf(`,"seen_ms_ago":%d}`, v.seenMS)); has != v.seen {
+			t.Fatalf("%s", v.appendLine(nil, false, &moment{now: v.now}))
 		}
 		if v.seen {
 			marked++

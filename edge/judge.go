@@ -77,12 +77,34 @@ func (v *verdict) found(r cache.Record, ok bool) {
 	}
 }
 
-// settle ends a verdict at now, a clock that was read after the table was, charges who asked with it, and counts it. That a subject is
+// moment is a time at which verdicts are ended, and what they share who are of one vouch then.
+type moment struct {
+	now   time.Time
+	unix  int64
+	vouch *Vouch // nil: what follows is of none
+	ageMS int64
+	tail  []byte // of its verdicts; empty: nobody asked for it
+}
+
+// begin makes it that time.
+func (m *moment) begin(now time.Time) {
+	m.now, m.unix, m.vouch, m.tail = now, now.Unix(), nil, m.tail[:0]
+}
+
+// of makes it the vouch's.
+func (m *moment) of(v *Vouch) *moment {
+	if m.vouch != v {
+		m.vouch, m.ageMS, m.tail = v, v.ageMS(m.now), m.tail[:0]
+	}
+	return m
+}
+
+// settle ends a verdict at a moment that came after the table was read, charges who asked with it, and counts it. That a subject is
 // not there is also a word of the table's, and no better than its age.
-func (s *Server) settle(v *verdict, text []byte, by *asker, now time.Time) {
-	if v.now = now; v.vouch != nil {
-		unix := now.Unix()
-		v.ageMS = v.vouch.ageMS(now)
+func (s *Server) settle(v *verdict, text []byte, by *asker, at *moment) {
+	if v.now = at.now; v.vouch != nil {
+		unix := at.unix
+		v.ageMS = at.of(v.vouch).ageMS
 		if v.code.Kind == passcode.Rolling {
 			s.skews.count(v.code.Skew(unix))
 		}

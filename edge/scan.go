@@ -54,7 +54,9 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 	if ask {
 		v.found(v.vouch.Table.Lookup(key))
 	}
-	s.settle(&v, raw, &by, s.now(by.at))
+	var at moment
+	at.begin(s.now(by.at))
+	s.settle(&v, raw, &by, &at)
 	switch {
 	case v.outcome.refused():
 		v.fail(ctx)
