@@ -48,7 +48,6 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, method string, by *asker) (ok b
 // asker says who asks, and why he may not, or judged. An edge that has not heard from the origin yet knows no keys. Who brings a key
 // that is not known is no holder: a scanner is to learn that its key is good no more.
 func (s *Server) asker(ctx *fasthttp.RequestCtx, by *asker) (why outcome) {
-	by.at = ctx.Time()
 	known := s.keys.Load()
 	if known == nil {
 		return notReady

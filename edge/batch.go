@@ -28,9 +28,8 @@ const (
 )
 
 // handleBatch answers POST /v1/scan: codes in, a line each, answers out in the same order, a line each.
-func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
-	var by asker
-	if !s.admit(ctx, fasthttp.MethodPost, &by) {
+func (s *Server) handleBatch(ctx *fasthttp.RequestCtx, by *asker) {
+	if !s.admit(ctx, fasthttp.MethodPost, by) {
 		return
 	}
 	if coding := ctx.Request.Header.ContentEncoding(); len(coding) > 0 && string(coding) != "identity" {
@@ -48,7 +47,7 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 		fail(ctx, scanedge.TooManyCodes)
 		return
 	}
-	if !s.spend(ctx, &by, lines) {
+	if !s.spend(ctx, by, lines) {
 		return
 	}
 	b := s.batches.take()
@@ -59,7 +58,7 @@ func (s *Server) handleBatch(ctx *fasthttp.RequestCtx) {
 	}
 	b.text, b.json = wantsText(ctx), isNDJSON(ctx)
 	b.out = slices.Grow(b.out, lines*usualAnswer)
-	b.judge(s, body, &by)
+	b.judge(s, body, by)
 	if b.text {
 		ctx.Response.Header.SetContentTypeBytes(typeText)
 	} else {

@@ -24,12 +24,13 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.SetCanonical(cacheControl, noStore)
 	target := originForm(ctx.Request.Header.RequestURI())
 	path, _, _ := bytes.Cut(target, []byte{'?'})
-	if began := ctx.Time(); bytes.HasPrefix(path, scanPrefix) {
-		s.handleScan(ctx, path[len(scanPrefix):])
-		s.scanTimes.count(ctx.ConnID(), time.Since(began))
+	by := asker{at: time.Now()}
+	if bytes.HasPrefix(path, scanPrefix) {
+		s.handleScan(ctx, path[len(scanPrefix):], &by)
+		s.scanTimes.count(ctx.ConnID(), time.Since(by.at))
 	} else if bytes.Equal(path, scanPath) {
-		s.handleBatch(ctx)
-		s.batchTimes.count(ctx.ConnID(), time.Since(began))
+		s.handleBatch(ctx, &by)
+		s.batchTimes.count(ctx.ConnID(), time.Since(by.at))
 	} else if string(path) == OpenAPIPath {
 		s.handleContract(ctx)
 	} else {
@@ -39,9 +40,8 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 
 // handleScan answers GET /v1/scan/{code}. The code is taken from the raw request line, so that "/", "//" and ".." in it stay
 // as they are.
-func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
-	var by asker
-	if !s.admit(ctx, fasthttp.MethodGet, &by) || !s.spend(ctx, &by, 1) {
+func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte, by *asker) {
+	if !s.admit(ctx, fasthttp.MethodGet, by) || !s.spend(ctx, by, 1) {
 		return
 	}
 	if bytes.IndexByte(raw, '%') >= 0 {
@@ -49,14 +49,14 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte) {
 		raw, _ = unescape(buf[:0], raw) // what is no escape is no code either
 	}
 	var v verdict
-	key, ask := s.open(&v, raw, &by)
+	key, ask := s.open(&v, raw, by)
 	text := wantsText(ctx) // while the memory of the lookup is on its way
 	if ask {
 		v.found(v.vouch.Table.Lookup(key))
 	}
 	var at moment
 	at.begin(s.now(by.at))
-	s.settle(&v, raw, &by, &at)
+	s.settle(&v, raw, by, &at)
 	switch {
 	case v.outcome.refused():
 		v.fail(ctx)

@@ -38,6 +38,7 @@ func (s *Server) HTTP() *fasthttp.Server {
 		ExpectHandler:                expect,
 		StreamRequestBody:            true,
 		MaxRequestBodySize:           1,
+		LazyRequestTime:              true, // Handle reads the clock by itself
 		DisablePreParseMultipartForm: true, // which would read a body before anybody was asked who sent it
 		ReadBufferSize:               4 << 10,
 		Concurrency:                  math.MaxInt32, // the door bounds them
