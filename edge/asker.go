@@ -35,7 +35,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx, method string, by *asker) (ok b
 	}
 	if why := s.asker(ctx, by); why != judged {
 		v := verdict{outcome: why}
-		s.settle(&v, nil, by, &moment{now: by.at})
+		s.settle(&v, by, &moment{now: by.at})
 		v.fail(ctx)
 		return false
 	}

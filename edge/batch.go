@@ -85,7 +85,6 @@ type batch struct {
 
 	// The lines of a run, in order.
 	verdicts [runLines]verdict
-	codes    [runLines][]byte
 	keys     [runLines]cache.Key
 	records  [runLines]cache.Record
 	ask      [runLines]bool // the table is to be asked
@@ -105,8 +104,7 @@ func (b *batch) judge(s *Server, body []byte, by *asker) {
 		for ; n < runLines && len(body) > 0; n++ {
 			var line []byte
 			line, body, _ = bytes.Cut(body, newline)
-			b.codes[n] = b.code(line)
-			b.open(s, n, by)
+			b.open(s, n, b.code(line), by)
 		}
 		b.lookup(n)
 		b.at.begin(s.now(by.at))
@@ -128,15 +126,15 @@ func (b *batch) code(line []byte) []byte {
 }
 
 // open reads the i-th code of a run.
-func (b *batch) open(s *Server, i int, by *asker) {
+func (b *batch) open(s *Server, i int, code []byte, by *asker) {
 	v := &b.verdicts[i]
-	if subject, ok := b.like.subject(b.codes[i]); ok {
+	if subject, ok := b.like.subject(code); ok {
 		v.plain(b.like.held, b.like.vouch)
 		b.keys[i], b.ask[i] = v.vouch.Seed.Key(subject), true
 		v.vouch.Table.Touch(b.keys[i])
 	} else {
 		*v = verdict{}
-		b.keys[i], b.ask[i] = s.open(v, b.codes[i], by)
+		b.keys[i], b.ask[i] = s.open(v, code, by)
 		if b.ask[i] && v.code.Kind == passcode.Plain {
 			b.like = like{v.held, v.vouch}
 		}
@@ -182,7 +180,7 @@ func (b *batch) lookup(n int) {
 func (b *batch) tell(s *Server, n int, by *asker) {
 	for i := range b.verdicts[:n] {
 		v := &b.verdicts[i]
-		s.settle(v, b.codes[i], by, &b.at)
+		s.settle(v, by, &b.at)
 		b.out = v.appendLine(b.out, b.text, &b.at)
 	}
 }

@@ -101,7 +101,7 @@ func many(t testing.TB) (another func() *Server) {
 		s := admitting("demo-a", "demo-b", "demo-d", "demo-e", "demo-f")
 		s.now = func(time.Time) time.Time { return noon }
 		s.Remember(2)
-		t.Cleanup(func() { s.seen.Reset(); s.signatures.Reset() })
+		t.Cleanup(s.signatures.Reset)
 		for i, issuer := range []string{"demo-a", "demo-d", "demo-e", "demo-f"} {
 			v := Vouch{Seed: seeds[i], Table: new(cache.Table), Offset: uint64(7 + i), Beat: noon.Add(time.Hour), MaxStale: time.Hour, Codes: keyring(1)}
 			v.Suspect, v.PlainOff = issuer == "demo-d", issuer == "demo-f"

@@ -46,7 +46,7 @@ func checking(t testing.TB, window uint32, at *time.Time) *Server {
 	s := admitting("demo-a", "demo-b")
 	s.now = func(time.Time) time.Time { return *at }
 	s.Remember(2)
-	t.Cleanup(func() { s.seen.Reset(); s.signatures.Reset() })
+	t.Cleanup(s.signatures.Reset)
 	v := Vouch{Seed: cache.NewSeed(), Table: new(cache.Table), Offset: 17, Beat: noon, MaxStale: 100 * time.Hour, Codes: keyring(window)}
 	for subject, status := range map[string]cache.Status{"g": cache.Green, "r": cache.Red} {
 		r, _ := cache.NewRecord(status, 0, time.Time{})
@@ -63,7 +63,7 @@ func (s *Server) judge(text []byte, by asker) (v verdict) {
 	}
 	var at moment
 	at.begin(s.now(by.at))
-	s.settle(&v, text, &by, &at)
+	s.settle(&v, &by, &at)
 	return v
 }
 
@@ -385,7 +385,7 @@ func TestMemoMetrics(t *testing.T) {
 	for _, line := range []string{
 		`scanedge_memo_hits_total{memo="seen"} 1`, `scanedge_memo_hits_total{memo="signatures"} 1`, `scanedge_memo_misses_total{memo="seen"} 1`,
 		`scanedge_memo_entries{memo="seen"} 1`, `scanedge_memo_damaged_total{memo="signatures"} 0`, `scanedge_memo_evicted_total{memo="seen"} 0`,
-		`scanedge_memo_max_bytes{memo="seen"} 33554432`,
+		`scanedge_memo_max_bytes{memo="seen"} 65536`, `scanedge_memo_max_bytes{memo="signatures"} 33554432`,
 		`scanedge_code_skew_total{steps="<-10"} 2`, `scanedge_code_skew_total{steps="-10..-2"} 2`, `scanedge_code_skew_total{steps="-1"} 1`,
 		`scanedge_code_skew_total{steps="0"} 4`, `scanedge_code_skew_total{steps="1"} 1`, `scanedge_code_skew_total{steps="2..10"} 2`,
 		`scanedge_code_skew_total{steps=">10"} 2`,
@@ -400,7 +400,6 @@ func TestMemoMetrics(t *testing.T) {
 func TestWithoutAMemo(t *testing.T) {
 	at := noon
 	s := checking(t, 1, &at)
-	s.seen.Reset()
 	s.signatures.Reset()
 	s.Remember(0)
 	for range 2 {

@@ -4,7 +4,7 @@
 //   - scan.go: GET /v1/scan/{code}, the hot path
 //   - asker.go: who asks, and what he may
 //   - judge.go: a code in, a verdict out; outcome.go: what it can end in, and the counters of that
-//   - remember.go: what may be forgotten of codes: verified signatures, and which rolling codes were seen
+//   - remember.go: what may be forgotten of codes: verified signatures, and which rolling codes were seen (marks.go)
 //   - limits.go: who is refused, and what becomes of who collects bad codes; forwarded.go: whose address it is
 //   - batch.go: POST /v1/scan, many codes, a line each; ndjson.go: lines that are JSON
 //   - answer.go: verdicts and problems as bytes
@@ -70,8 +70,9 @@ type Server struct {
 	set      *metrics.Set
 	now      func(earlier time.Time) time.Time // the time, given a reading of the clock from this request: reckon, but in tests
 
-	seen, signatures *memo.Memo // nil until Remember
-	skews            skews
+	seen       *marks     // of rolling codes that were shown
+	signatures *memo.Memo // nil until Remember
+	skews      skews
 
 	scanTimes, batchTimes *clockwork
 	batches               batches
@@ -102,7 +103,7 @@ type held struct {
 // New returns a server that holds nothing and admits nobody yet. Its metrics go to set.
 func New(set *metrics.Set) *Server {
 	s := &Server{
-		set: set, now: reckon, skews: newSkews(set), elsewhere: newCounts(set, ""), own: map[string]*counts{},
+		set: set, now: reckon, seen: new(marks), skews: newSkews(set), elsewhere: newCounts(set, ""), own: map[string]*counts{},
 		limited: newLimited(set), born: time.Now(),
 		scanTimes: newClockwork(), batchTimes: newClockwork(),
 		overload: newOverload(), shedBy: map[string]*metrics.Counter{},

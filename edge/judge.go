@@ -101,7 +101,7 @@ func (m *moment) of(v *Vouch) *moment {
 
 // settle ends a verdict at a moment that came after the table was read, charges who asked with it, and counts it. That a subject is
 // not there is also a word of the table's, and no better than its age.
-func (s *Server) settle(v *verdict, text []byte, by *asker, at *moment) {
+func (s *Server) settle(v *verdict, by *asker, at *moment) {
 	if v.now = at.now; v.vouch != nil {
 		unix := at.unix
 		v.ageMS = at.of(v.vouch).ageMS
@@ -118,7 +118,7 @@ func (s *Server) settle(v *verdict, text []byte, by *asker, at *moment) {
 		case v.outcome == judged:
 			v.outcome = statusAt(v.record, unix)
 			if v.code.Kind == passcode.Rolling && by.scanner {
-				s.mark(v, text)
+				s.mark(v)
 			}
 		}
 	}

@@ -15,17 +15,17 @@ import (
 	"github.com/scanedge/scanedge/edge/passcode"
 )
 
-// Two memos hold what this edge may forget about codes: when a scanner first showed a rolling one, and which signatures are good. Both
-// name a code by a hash of all of it, keyed by the issuer's seed, so that nobody can aim at an entry. Only what was verified gets in,
-// so forged codes, however many, push nothing out.
+// What this edge may forget about codes: which signatures are good, by a hash of all of the code, keyed by the issuer's seed, so that nobody
+// can aim at an entry; and when a scanner first showed a rolling code, by the code's MAC, which nobody can choose. Only what was
+// verified gets in, so forged codes, however many, push nothing out.
 
-// Remember makes the server remember codes, in as many bytes, half for each memo; an index of up to that size again comes on top. Before
-// it, and with none, it remembers nothing: no code was seen before, and each signature is checked anew. It must be called before Handle.
+// Remember makes the server remember codes, in as many bytes, half for each; an index of the signatures, of up to their size again, comes
+// on top. Before it, and with none, it remembers nothing: no code was seen before, and each signature is checked anew. It must be called before Handle.
 func (s *Server) Remember(bytes int) {
-	s.seen, s.signatures = memo.New(bytes/2), memo.New(bytes/2)
+	s.seen, s.signatures = newMarks(bytes/2), memo.New(bytes/2)
 }
 
-// nameSize is the length of a code's name in the memos.
+// nameSize is the length of a code's name in the memo.
 const nameSize = cache.KeySize
 
 // nameOf is the name of a code's text.
@@ -58,16 +58,9 @@ func (s *Server) verify(c *passcode.Code, text []byte, v *Vouch) bool {
 // noKeys verifies nothing, and takes its time.
 var noKeys = new(passcode.Keyring)
 
-// mark remembers that a scanner showed a rolling code, until the code expires, and says how long ago one did first.
-func (s *Server) mark(v *verdict, text []byte) {
-	var room [8 + memo.Overhead]byte
-	var mark [8]byte
-	name, now := nameOf(v.vouch.Seed, text), v.now.UnixNano()
-	binary.LittleEndian.PutUint64(mark[:], uint64(now))
-	ends := (int64(v.code.Step) + int64(v.vouch.Codes.Window) + 1) * passcode.StepSeconds // when it is taken no more
-	if first, ok := s.seen.GetOrPut(room[:0], name[:], mark[:], now, ends*int64(time.Second)); ok {
-		v.seen, v.seenMS = true, max(0, now-int64(binary.LittleEndian.Uint64(first)))/int64(time.Millisecond)
-	}
+// mark remembers that a scanner showed a rolling code, as long as the code lasts, and says how long ago one did first.
+func (s *Server) mark(v *verdict) {
+	v.seenMS, v.seen = s.seen.mark(binary.BigEndian.Uint64(v.code.MAC[:]), v.now.UnixMilli())
 }
 
 // writeMemos writes what the memos did and hold, in the Prometheus text format.

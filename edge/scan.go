@@ -56,7 +56,7 @@ func (s *Server) handleScan(ctx *fasthttp.RequestCtx, raw []byte, by *asker) {
 	}
 	var at moment
 	at.begin(s.now(by.at))
-	s.settle(&v, raw, by, &at)
+	s.settle(&v, by, &at)
 	switch {
 	case v.outcome.refused():
 		v.fail(ctx)

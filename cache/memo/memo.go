@@ -1,7 +1,6 @@
 // Package memo is what an edge may forget: answers that were dear to get and are cheap to get again.
 //
-// It is for the verdicts on expensive signatures, for marks on codes that were shown before, and for answers read through
-// from elsewhere. Each entry has its own end, decided when it is put. Statuses that open a gate do not belong here: they must
+// It is for the verdicts on expensive signatures, and for answers read through from elsewhere. Each entry has its own end, decided when it is put. Statuses that open a gate do not belong here: they must
 // never vanish, and live in the table of package cache.
 //
 // A [Memo] is fastcache, which keeps entries in rings of bytes outside the Go heap and overwrites the oldest, with an end and
@@ -19,8 +18,6 @@
 // # What does not
 //
 //   - That an entry is still there. Every Put may overwrite others long before their end.
-//   - "The first time seen": Get and Put are two steps, and two scans of one code may both find no mark before either puts
-//     one; and a mark may be forgotten. A memo makes most replays show. One that must never pass needs what does not forget.
 //   - Defence against chosen keys. fastcache's hash has no seed, so who chooses keys can make them displace each other, or
 //     one that he wants forgotten. Pass what strangers choose through a keyed hash first, as cache.Seed.Key does.
 //   - That the checksum withstands an attacker: it is there for failing memory.
@@ -71,14 +68,8 @@ func New(bytes int) *Memo {
 // It allocates nothing if dst has room for the value and [Overhead] bytes more. Those bytes of dst's capacity are overwritten
 // even by a miss, so the key must not lie in them.
 func (m *Memo) Get(dst, key []byte, now int64) ([]byte, bool) {
-	b, hit, _ := m.get(dst, key, now)
-	return b, hit
-}
-
-// get is Get; known says whether there was an entry at all.
-func (m *Memo) get(dst, key []byte, now int64) (_ []byte, hit, known bool) {
 	if m == nil {
-		return dst, false, false
+		return dst, false
 	}
 	b, known := m.cache.HasGet(dst, key)
 	if known {
@@ -90,38 +81,26 @@ func (m *Memo) get(dst, key []byte, now int64) (_ []byte, hit, known bool) {
 			m.expired.Add(1)
 		default:
 			m.hits.Add(1)
-			return b[:len(dst)+len(value)], true, true
+			return b[:len(dst)+len(value)], true
 		}
 	}
 	m.misses.Add(1)
-	return dst, false, known
-}
-
-// GetOrPut is Get, and where that finds nothing Put, with what Get has found out: it costs less than both.
-func (m *Memo) GetOrPut(dst, key, value []byte, now, expires int64) ([]byte, bool) {
-	b, hit, known := m.get(dst, key, now)
-	if !hit && m != nil {
-		m.put(key, value, expires, known)
-	}
-	return b, hit
+	return dst, false
 }
 
 // Put stores a copy of value under key until expires, in nanoseconds since 1970, in place of what was there. An entry larger
 // than [MaxEntry] is refused, and what was there is gone all the same: an outdated answer must not outlive the newer one.
 // It allocates nothing for values of up to 256 bytes, but for the index as that grows.
 func (m *Memo) Put(key, value []byte, expires int64) {
-	if m != nil {
-		m.put(key, value, expires, m.cache.Has(key))
+	if m == nil {
+		return
 	}
-}
-
-// put is Put; known says whether there is an entry of that key.
-func (m *Memo) put(key, value []byte, expires int64, known bool) {
 	if len(key)+len(value) > MaxEntry {
 		m.refused.Add(1)
 		m.cache.Del(key)
 		return
 	}
+	known := m.cache.Has(key)
 	var room [256 + Overhead]byte
 	m.cache.Set(key, seal(room[:0], key, value, expires))
 	if !known {

@@ -40,12 +40,6 @@ type entry struct {
 func (m *model) get(key string, now int64) bool {
 	m.Helper()
 	got, ok := m.memo.Get([]byte("before"), []byte(key), now)
-	return m.got(key, now, got, ok)
-}
-
-// got is what a Get should have returned.
-func (m *model) got(key string, now int64, got []byte, ok bool) bool {
-	m.Helper()
 	e, in := m.put[key]
 	switch {
 	case ok && (!in || now >= e.expires || string(got) != "before"+e.value):
@@ -90,14 +84,7 @@ func TestMemoIsItsModel(t *testing.T) {
 				value := room[:rnd.IntN(c.size)] // overwritten by the next, so the memo must have copied it
 				copy(value, noise[rnd.IntN(c.size):])
 				expires := clock + rnd.Int64N(int64(c.steps)) - 5
-				if rnd.IntN(2) == 0 {
-					got, ok := m.memo.GetOrPut([]byte("before"), []byte(key), value, clock, expires)
-					if m.got(key, clock, got, ok) {
-						continue
-					}
-				} else {
-					m.memo.Put([]byte(key), value, expires)
-				}
+				m.memo.Put([]byte(key), value, expires)
 				m.put[key] = entry{string(value), expires}
 			}
 			m.checkStats()
@@ -252,7 +239,6 @@ func TestNothingIsAllocated(t *testing.T) {
 		{"miss", func() bool { _, ok := m.Get(buf, other, 9); return !ok }},
 		{"expired", func() bool { _, ok := m.Get(buf, key, 10); return !ok }},
 		{"put", func() bool { m.Put(key, value, 10); return true }},
-		{"get or put", func() bool { _, ok := m.GetOrPut(buf, key, value, 10, 10); return !ok }},
 		{"stats", func() bool { return m.Stats().Entries == 1 }},
 	} {
 		as := true
