@@ -87,7 +87,7 @@ there are two tables in memory. SIGUSR2 makes an edge start such a process by it
 		"its answers stale meanwhile, instead of by a second one beside it; 0 for no limit")
 	f.memo = 64 << 20
 	fl.Var(&f.memo, "memo-size", "bytes for what may be forgotten of codes, which signatures are good and which rolling codes were seen, in "+
-		"steps of 64MiB, and up to as much again for their index; 0 remembers nothing")
+		"steps of 64MiB, and up to half as much again for an index; 0 remembers nothing")
 	fl.DurationVar(&f.snapshotEvery, "snapshot-every", 10*time.Minute, "how often tables are kept on disk for the next start")
 	fl.DurationVar(&f.scrubEvery, "scrub-every", 10*time.Minute, "in what time the memory of all tables is read again and checked")
 	fl.BoolVar(&f.takeOver, "take-over", false, "take over from the process that runs in DIR, without a scan lost; without one, start as usual")
