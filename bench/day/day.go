@@ -6,7 +6,7 @@
 // timed until the last edge shows it.
 //
 // What holds:
-//   - Visit i, and what its answer must be, follow from (seed, i): see [Scenario].
+//   - Visit i, and what its answer must be, follow from (seed, i): see [Script].
 //   - Every answer is judged, every line of an upload too. A wrong one is a failure, not a statistic.
 //   - An edge that says offset n answers for every push acknowledged up to n: an old status there is wrong, not late.
 //   - A run changes only subjects named after itself (day-SEED-…), and takes them away at the end: it can be repeated.
@@ -72,13 +72,13 @@ func (c Config) playLoad(ctx context.Context, canaries *Canaries) (*load.Result,
 	flying.Go(func() { canaries.Fly(ctx, over) })
 	defer flying.Wait()
 	defer close(over)
-	scenario := NewScenario(c.Seed, c.Edges, c.Population)
+	script := NewScript(c.Seed, c.Edges, c.Population)
 	return load.Run(ctx, load.Plan{
 		Edges:    c.Edges,
 		Key:      c.ScannerKey,
 		Schedule: c.Schedule,
-		Visit:    scenario.Visit,
-		Judge:    scenario.Judge,
+		Visit:    script.Visit,
+		Judge:    script.Judge,
 		Progress: c.Progress,
 	})
 }

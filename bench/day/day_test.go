@@ -74,10 +74,10 @@ func TestSwappedVerdictsAreFound(t *testing.T) {
 			ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		}
 	})
-	scenario := NewScenario(f.config.Seed, f.config.Edges, f.config.Population)
+	script := NewScript(f.config.Seed, f.config.Edges, f.config.Population)
 	reds := uint64(0)
 	for i := range uint64(visits) {
-		v := scenario.Visit(i)
+		v := script.Visit(i)
 		for code := range strings.Lines(strings.TrimPrefix(v.Path, "/v1/scan/") + "\n" + v.Body) {
 			if f.records[strings.TrimSpace(strings.Replace(code, "%3A", ":", 1))].Status == "red" {
 				reds++

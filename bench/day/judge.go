@@ -27,7 +27,7 @@ const (
 )
 
 // Judge says what the answer to visit i is worth.
-func (s *Scenario) Judge(i uint64, a load.Answer) load.Judgement {
+func (s *Script) Judge(i uint64, a load.Answer) load.Judgement {
 	v := s.at(i)
 	f := finding{code: v.asks[0].code}
 	switch {

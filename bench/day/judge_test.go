@@ -21,7 +21,7 @@ func answer(code int, contentType, body string) load.Answer {
 }
 
 // find returns the number of the first visit of the kind.
-func find(t *testing.T, s *Scenario, kind func(v visit) bool) uint64 {
+func find(t *testing.T, s *Script, kind func(v visit) bool) uint64 {
 	t.Helper()
 	for i := range uint64(100_000) {
 		if kind(s.at(i)) {
@@ -38,7 +38,7 @@ func single(w func(want) bool) func(visit) bool {
 
 // Each row is an answer to a visit of a kind; the first of each kind is right, and each of the others breaks one rule.
 func TestEveryRuleOfAnAnswerFires(t *testing.T) {
-	s := NewScenario(1, testEdges, testPopulation)
+	s := NewScript(1, testEdges, testPopulation)
 	is := func(status scanedge.Status) func(visit) bool {
 		return single(func(w want) bool { return w.status == status && w.issuer == "demo-a" })
 	}
@@ -94,7 +94,7 @@ func TestEveryRuleOfAnAnswerFires(t *testing.T) {
 	}
 }
 
-func check(t *testing.T, s *Scenario, i uint64, a load.Answer, outcome load.Outcome, fault string) {
+func check(t *testing.T, s *Script, i uint64, a load.Answer, outcome load.Outcome, fault string) {
 	t.Helper()
 	j := s.Judge(i, a)
 	if j.Outcome != outcome {
@@ -136,7 +136,7 @@ func line(asks []question, kind func(want) bool) int {
 }
 
 func TestEveryRuleOfAnUploadFires(t *testing.T) {
-	s := NewScenario(1, testEdges, testPopulation)
+	s := NewScript(1, testEdges, testPopulation)
 	green := func(w want) bool { return w.status == "green" }
 	lapsed := func(w want) bool { return w.status == "lapsed" }
 	failing := func(w want) bool { return w.problem != "" }
@@ -186,7 +186,7 @@ func TestEveryRuleOfAnUploadFires(t *testing.T) {
 }
 
 func TestExamplesAreShortAndHarmless(t *testing.T) {
-	s := NewScenario(1, testEdges, testPopulation)
+	s := NewScript(1, testEdges, testPopulation)
 	j := s.Judge(0, answer(500, "text/html", "\x1b[2J\n"+strings.Repeat("x", 1<<16)))
 	if got := j.Wrong.Got; len(got) > 300 || strings.ContainsAny(got, "\x1b\n") {
 		t.Errorf("got %q", got)

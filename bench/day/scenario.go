@@ -1,121 +1,288 @@
 package day
 
 import (
+	"bytes"
+	"cmp"
+	"embed"
+	"errors"
 	"fmt"
-	"net/http"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
 	"strings"
+	"time"
 
-	"github.com/scanedge/scanedge/bench/load"
+	"go.yaml.in/yaml/v3"
 )
 
-// What visits are, in percent of all; the rest are uploads.
-const (
-	knownShare     = 85
-	unknownShare   = 5
-	malformedShare = 5
-)
-
-// UploadCodes is how many codes an upload has.
-const UploadCodes = 20
-
-// Scenario makes the visits of a day and judges their answers. Visit i follows from the seed and i alone, and so does what
-// its answer must be: nothing is kept of a visit while it is under way. Safe for use by many goroutines.
+// Scenario says what a day is: when visits come, and what they ask. Its file is YAML; scenarios/launch-day.yaml has every field
+// and what it means.
 type Scenario struct {
-	seed       uint64
-	edges      []load.Edge
-	population Population
-	badPaths   [][]string // by issuer
-	badLines   [][]string
+	Name  string // of the file, without what follows the dot
+	About string
+	Curve Curve
+	// Shares are how much of the visits each operation has, in percent. They add up to 100, and uploads are at most 10: more of them
+	// would make a load of fewer requests than a day has.
+	Shares      [operations]float64
+	UploadCodes int     // 1 to 10,000
+	Skew        float64 // over 0: the smaller, the more do some visit more than others
+	Growth      float64 // subjects that are registered over the run, in percent of the fleet's
+	Changes     float64 // status changes a second
 }
 
-// NewScenario makes the day of a seed for a fleet with these edges and subjects.
-func NewScenario(seed uint64, edges []load.Edge, population Population) *Scenario {
-	s := &Scenario{seed: seed, edges: edges, population: population}
-	for _, issuer := range population.Issuers {
-		s.badPaths = append(s.badPaths, badPaths(issuer))
-		s.badLines = append(s.badLines, badLines(issuer))
+// Operation is what a visit asks.
+type Operation int
+
+// The operations, in the words of a scenario's shares.
+const (
+	Own        Operation = iota // the holder's own rolling code, without a scanner key
+	Plain                       // a checkpoint scans a plain code
+	Rolling                     // a checkpoint scans a rolling code
+	Uploaded                    // a gate hands in many codes in one request, each of them a visit
+	Contacts                    // a trip's own row or carriage and those beside it, in one request
+	Registered                  // a subject that was registered while the run went on
+	Changed                     // a subject whose status changes all along
+	Foreign                     // a visitor whose issuer the fleet does not hold
+	Unknown                     // a subject that nobody registered
+	Forged                      // a rolling code of another key
+	Expired                     // a rolling code whose time is over
+	Malformed                   // what is no code
+	Repeat                      // the question before once more, at once
+	operations = iota
+)
+
+var operationNames = [operations]string{"own", "plain", "rolling", "upload", "contacts", "registered", "changed", "foreign",
+	"unknown", "forged", "expired", "malformed", "repeat"}
+
+// String is the operation's word in a scenario.
+func (o Operation) String() string { return operationNames[o] }
+
+//go:embed scenarios/*.yaml
+var builtIn embed.FS
+
+// Scenarios are the names of those that are built in.
+func Scenarios() []string {
+	files, _ := fs.Glob(builtIn, "scenarios/*.yaml") // the pattern is good
+	for k, f := range files {
+		files[k] = strings.TrimSuffix(strings.TrimPrefix(f, "scenarios/"), ".yaml")
+	}
+	return files
+}
+
+// LoadScenario reads the scenario of that name or, where none is built in that has it, in that file. An error says what is wrong with
+// it and in which line.
+func LoadScenario(nameOrFile string) (*Scenario, error) {
+	if slices.Contains(Scenarios(), nameOrFile) {
+		b, err := builtIn.ReadFile("scenarios/" + nameOrFile + ".yaml")
+		if err != nil {
+			return nil, err
+		}
+		return ParseScenario(nameOrFile, b)
+	}
+	b, err := os.ReadFile(nameOrFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no scenario and no file %s; scenarios are %s", nameOrFile, strings.Join(Scenarios(), ", "))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading a scenario: %w", err)
+	}
+	return ParseScenario(nameOrFile, b)
+}
+
+// scenarioFile is a scenario as it is written.
+type scenarioFile struct {
+	About       string             `yaml:"about"`
+	Curve       []pointLine        `yaml:"curve"`
+	Spikes      []spikeLine        `yaml:"spikes"`
+	Shares      map[string]float64 `yaml:"shares"`
+	UploadCodes int                `yaml:"upload_codes"`
+	Skew        float64            `yaml:"skew"`
+	Growth      float64            `yaml:"growth"`
+	Changes     float64            `yaml:"changes"`
+}
+
+type pointLine struct {
+	At   clock   `yaml:"at"`
+	Rate float64 `yaml:"rate"`
+}
+
+type spikeLine struct {
+	At    clock         `yaml:"at"`
+	Times float64       `yaml:"times"`
+	Rise  time.Duration `yaml:"rise"`
+	Hold  time.Duration `yaml:"hold"`
+	Fall  time.Duration `yaml:"fall"`
+}
+
+// clock is a time of the day, "07:30".
+type clock time.Duration
+
+// UnmarshalYAML reads hours and minutes.
+func (c *clock) UnmarshalYAML(n *yaml.Node) error {
+	t, err := time.Parse("15:04", n.Value)
+	if err != nil {
+		return fmt.Errorf("line %d: %q is no time of the day such as \"07:30\"", n.Line, n.Value)
+	}
+	*c = clock(time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute)
+	return nil
+}
+
+// ParseScenario reads a scenario's file of that name.
+func ParseScenario(name string, b []byte) (*Scenario, error) {
+	var tree yaml.Node
+	f := scenarioFile{UploadCodes: 100, Skew: 0.05}
+	decoder := yaml.NewDecoder(bytes.NewReader(b))
+	decoder.KnownFields(true)
+	err := decoder.Decode(&f)
+	if err == nil {
+		err = yaml.Unmarshal(b, &tree)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("scenario %s: %s", name, inWords(err))
+	}
+	s := f.scenario()
+	s.Name = strings.TrimSuffix(name[strings.LastIndexByte(name, '/')+1:], ".yaml")
+	if where, why := f.fault(); why != "" {
+		return nil, fmt.Errorf("scenario %s: line %d: %s", name, lineOf(&tree, where...), why)
+	}
+	return s, nil
+}
+
+// inWords takes yaml's own types out of what it says.
+func inWords(err error) string {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
+	for _, own := range []string{"day.scenarioFile", "day.pointLine", "day.spikeLine"} {
+		text = strings.ReplaceAll(text, "not found in type "+own, "is none that there is here")
+	}
+	return strings.ReplaceAll(text, "\n  ", "; ")
+}
+
+func (f *scenarioFile) scenario() *Scenario {
+	s := &Scenario{About: f.About, UploadCodes: f.UploadCodes, Skew: f.Skew, Growth: f.Growth, Changes: f.Changes}
+	for _, p := range f.Curve {
+		s.Curve.Points = append(s.Curve.Points, Point{time.Duration(p.At), p.Rate})
+	}
+	for _, p := range f.Spikes {
+		s.Curve.Spikes = append(s.Curve.Spikes, Spike{time.Duration(p.At), p.Times, p.Rise, p.Hold, p.Fall})
+	}
+	for op, name := range operationNames {
+		s.Shares[op] = f.Shares[name]
 	}
 	return s
 }
 
-// question is a code and what an edge must say of it.
-type question struct {
-	code string // as it is sent: percent-encoded in a path, raw in an upload
-	want want
-}
+// maxUpload is the most of the visits that uploads may be, in percent.
+const maxUpload = 10
 
-// visit is what a number stands for.
-type visit struct {
-	edge   int
-	upload bool
-	asks   []question // one, or UploadCodes of an upload
-	eol    string     // of an upload's lines
-}
-
-// Visit returns what visit i sends.
-func (s *Scenario) Visit(i uint64) load.Visit {
-	v := s.at(i)
-	if !v.upload {
-		return load.Visit{Edge: v.edge, Method: http.MethodGet, Path: "/v1/scan/" + v.asks[0].code}
-	}
-	var body strings.Builder
-	for _, q := range v.asks {
-		body.WriteString(q.code)
-		body.WriteString(v.eol)
-	}
-	return load.Visit{Edge: v.edge, Method: http.MethodPost, Path: "/v1/scan", Body: body.String()}
-}
-
-func (s *Scenario) at(i uint64) visit {
-	d := throw(s.seed, i)
-	v := visit{edge: int(d.below(uint64(len(s.edges))))}
-	switch kind := d.below(100); {
-	case kind < knownShare:
-		v.asks = []question{s.known(d, pick(d, colons))}
-	case kind < knownShare+unknownShare:
-		v.asks = []question{s.unknown(d, fmt.Sprint(i))}
-	case kind < knownShare+unknownShare+malformedShare:
-		v.asks = []question{{pick(d, pick(d, s.badPaths)), malformedCode}}
-	default:
-		v.upload, v.eol = true, pick(d, lineEnds)
-		v.asks = make([]question, UploadCodes)
-		for k := range v.asks {
-			v.asks[k] = s.line(d, fmt.Sprintf("%d-%d", i, k))
+// fault returns what is wrong with the file, and the path to it: keys, and places in lists.
+func (f *scenarioFile) fault() (where []any, why string) {
+	for _, check := range []func() ([]any, string){f.faultOfCurve, f.faultOfSpikes, f.faultOfShares} {
+		if where, why = check(); why != "" {
+			return where, why
 		}
 	}
-	return v
-}
-
-// What a scanner may write in either way: the colon in a path, and the end of a line.
-var (
-	colons   = []string{":", ":", ":", "%3A"}
-	lineEnds = []string{"\n", "\r\n"}
-)
-
-// line is one code of an upload, in the same proportions as the visits that have one code.
-func (s *Scenario) line(d *dice, name string) question {
-	switch kind := d.below(knownShare + unknownShare + malformedShare); {
-	case kind < knownShare:
-		return s.known(d, ":")
-	case kind < knownShare+unknownShare:
-		return s.unknown(d, name)
-	default:
-		return question{pick(d, pick(d, s.badLines)), malformedCode}
+	switch {
+	case f.UploadCodes < 1 || f.UploadCodes > 10_000:
+		return []any{"upload_codes"}, fmt.Sprintf("upload_codes is %d; an edge takes 1 to 10000 in a request", f.UploadCodes)
+	case !(f.Skew > 0 && f.Skew <= 1e6):
+		return []any{"skew"}, fmt.Sprintf("skew is %v; it must be over 0, and 1000000 at most", f.Skew)
+	case !(f.Growth >= 0 && f.Growth <= 100):
+		return []any{"growth"}, fmt.Sprintf("growth is %v; it is percent, 0 to 100", f.Growth)
+	case !(f.Changes >= 0 && f.Changes <= 10_000):
+		return []any{"changes"}, fmt.Sprintf("changes is %v a second; it must be 0 to 10000", f.Changes)
+	case f.Shares["registered"] > 0 && f.Growth == 0:
+		return []any{"shares", "registered"}, "visits ask for registered subjects, but growth is 0, so none is registered"
+	case f.Shares["changed"] > 0 && f.Changes == 0:
+		return []any{"shares", "changed"}, "visits ask for changed subjects, but changes is 0, so none changes"
 	}
+	return nil, ""
 }
 
-func (s *Scenario) known(d *dice, colon string) question {
-	k, number := s.population.At(d.below(s.population.Subjects))
-	issuer := s.population.Issuers[k]
-	return question{issuer + colon + Name(number), want{issuer: issuer, status: StatusOf(number)}}
+func (f *scenarioFile) faultOfCurve() (where []any, why string) {
+	busy := false
+	for k, p := range f.Curve {
+		if !(p.Rate >= 0) || math.IsInf(p.Rate, 0) {
+			return []any{"curve", k}, fmt.Sprintf("a rate is %v; it must be 0 or more", p.Rate)
+		}
+		if k > 0 && p.At <= f.Curve[k-1].At {
+			return []any{"curve", k}, "a point is not later than the one before it"
+		}
+		busy = busy || p.Rate > 0
+	}
+	if !busy {
+		return []any{"curve"}, "the curve has no point with a rate over 0"
+	}
+	return nil, ""
 }
 
-// unknown asks for a subject that only this run could have made, and does not.
-func (s *Scenario) unknown(d *dice, name string) question {
-	return question{pick(d, s.population.Issuers) + ":" + s.run() + "-u" + name, unknownSubject}
+func (f *scenarioFile) faultOfSpikes() (where []any, why string) {
+	for k, s := range f.Spikes {
+		switch end := time.Duration(s.At) + s.Rise + s.Hold + s.Fall; {
+		case !(s.Times >= 1) || math.IsInf(s.Times, 0):
+			return []any{"spikes", k}, fmt.Sprintf("times is %v; it must be 1 or more", s.Times)
+		case s.Rise < 0 || s.Hold < 0 || s.Fall < 0:
+			return []any{"spikes", k}, "rise, hold and fall must not be below 0"
+		case end > Day:
+			return []any{"spikes", k}, "the spike does not end before midnight"
+		}
+	}
+	return nil, ""
 }
 
-// run is how every subject of this day begins, other than the demo population.
-func (s *Scenario) run() string { return runName(s.seed) }
+func (f *scenarioFile) faultOfShares() (where []any, why string) {
+	sum := 0.0
+	for name, share := range f.Shares {
+		if !slices.Contains(operationNames[:], name) {
+			return []any{"shares", name}, fmt.Sprintf("there is no operation %s; they are %s", name, strings.Join(operationNames[:], ", "))
+		}
+		if !(share >= 0) {
+			return []any{"shares", name}, fmt.Sprintf("the share of %s is %v; it must be 0 or more", name, share)
+		}
+		sum += share
+	}
+	if math.Abs(sum-100) > 1e-6 {
+		return []any{"shares"}, fmt.Sprintf("the shares add up to %.6g, not to 100", sum)
+	}
+	if up := f.Shares["upload"]; up > maxUpload {
+		return []any{"shares", "upload"}, fmt.Sprintf("uploads are %v percent of the visits; %d is the most, or the load has too few requests",
+			up, maxUpload)
+	}
+	return nil, ""
+}
 
-func runName(seed uint64) string { return fmt.Sprintf("day-%d", seed) }
+// lineOf returns the line of what lies at a path in a document, or of as much of the path as there is.
+func lineOf(n *yaml.Node, path ...any) int {
+	if n.Kind == yaml.DocumentNode && len(n.Content) > 0 {
+		n = n.Content[0]
+	}
+	line := n.Line
+	for _, step := range path {
+		var next *yaml.Node
+		for k := 0; k < len(n.Content); k++ {
+			switch {
+			case n.Kind == yaml.MappingNode && k%2 == 0 && n.Content[k].Value == step:
+				next, line = n.Content[k+1], n.Content[k].Line
+			case n.Kind == yaml.SequenceNode && k == step:
+				next, line = n.Content[k], n.Content[k].Line
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return cmp.Or(line, 1)
+}
+
+// Words say what the visits are, "71 % own, 6 % plain, …".
+func (s *Scenario) Words() string {
+	var shares []string
+	for op, share := range s.Shares {
+		if share > 0 {
+			shares = append(shares, fmt.Sprintf("%v %% %v", share, Operation(op)))
+		}
+	}
+	return strings.Join(shares, ", ")
+}

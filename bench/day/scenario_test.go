@@ -1,206 +1,129 @@
 package day
 
 import (
-	"math"
-	"reflect"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/scanedge/scanedge"
-	"github.com/scanedge/scanedge/bench/load"
+	"time"
 )
 
-var (
-	testEdges      = []load.Edge{{Name: "edge-1"}, {Name: "edge-2"}, {Name: "edge-3"}}
-	testPopulation = Population{Issuers: []string{"demo-a", "demo-b"}, Subjects: 201}
-)
-
-// The oracle against a table made by counting, and every subject has one place.
-func TestPopulationBruteForce(t *testing.T) {
-	for _, subjects := range []uint64{1, 2, 3, 7, 200, 1001} {
-		for _, issuers := range [][]string{{"a"}, {"a", "b"}, {"a", "b", "c"}} {
-			p := Population{issuers, subjects}
-			seen := map[[2]uint64]bool{}
-			for i := range subjects {
-				k, number := p.At(i)
-				if seen[[2]uint64{uint64(k), number}] = true; number < 1 || number > p.Size(k) {
-					t.Errorf("%v: subject %d is number %d of %d", p, i, number, p.Size(k))
-				}
-			}
-			sum := uint64(0)
-			for k := range issuers {
-				sum += p.Size(k)
-				if k > 0 && (p.Size(k) > p.Size(k-1) || p.Size(k)+1 < p.Size(0)) {
-					t.Errorf("%v: sizes are not even, the first ones taking the rest", p)
-				}
-			}
-			if sum != subjects || uint64(len(seen)) != subjects {
-				t.Errorf("%v: sizes make %d, places %d", p, sum, len(seen))
-			}
+// What is built in can be played, and the day has the shape of a city's busiest: WorldCup98's had its peak minute at 4.1 to 5.2 times the mean.
+func TestBuiltInScenarios(t *testing.T) {
+	if got := Scenarios(); !slices.Equal(got, []string{"launch-day", "morning", "retry-storm", "spike"}) {
+		t.Errorf("built in are %q", got)
+	}
+	for _, name := range Scenarios() {
+		s, err := LoadScenario(name)
+		if err != nil {
+			t.Fatal(err)
 		}
+		if s.Name != name || s.About == "" || s.UploadCodes != 100 {
+			t.Errorf("%s is %+v", name, s)
+		}
+	}
+	s, err := LoadScenario("launch-day")
+	if err != nil {
+		t.Fatal(err)
+	}
+	minute, hour := peaks(Curve{Points: s.Curve.Points})
+	if minute < 4.1 || minute > 5.2 || hour/24 < 0.14 || hour/24 > 0.16 {
+		t.Errorf("without the spike the peak minute is %.2f times the mean, the peak hour %.3f of the day", minute, hour/24)
+	}
+	if s.Shares[Own] != 71 || s.Shares[Uploaded] > 10 {
+		t.Errorf("shares are %v", s.Shares)
+	}
+	// 170 million visits of which the crowd is as that of 2022: 23,000 a second.
+	a := NewArrivals(1, s.Curve, 170_000_000, Day)
+	if rate := a.Rate(15*time.Hour + 3*time.Minute); rate < 22_500 || rate > 24_000 {
+		t.Errorf("the spike is of %.0f/s", rate)
 	}
 }
 
-func TestStatusOfEveryNumber(t *testing.T) {
-	odd := map[uint64]scanedge.Status{7: "yellow", 13: "red", 21: "void", 29: "lapsed"}
-	for number := uint64(1); number <= 1000; number++ {
-		want := scanedge.Green
-		for rest, status := range odd {
-			if number >= rest && (number-rest)%100 == 0 {
-				want = status
-			}
+// peaks are the busiest minute and hour of a curve, over its mean.
+func peaks(c Curve) (minute, hour float64) {
+	mass := c.mass()
+	sum := func(of []float64) (s float64) {
+		for _, m := range of {
+			s += m
 		}
-		if got := StatusOf(number); got != want {
-			t.Errorf("number %d is %s, want %s", number, got, want)
-		}
+		return s
 	}
-	if got := Name(1) + Name(123456789); got != "d000000001d123456789" {
-		t.Errorf("names %s", got)
+	mean := sum(mass) / float64(len(mass))
+	for s := 0; s+3600 <= len(mass); s += 60 {
+		minute = max(minute, sum(mass[s:s+60])/60/mean)
+		hour = max(hour, sum(mass[s:s+3600])/3600/mean)
+	}
+	return minute, hour
+}
+
+const small = `about: small
+curve:
+  - {at: "00:00", rate: 1}
+  - {at: "12:30", rate: 2}
+spikes:
+  - {at: "23:00", times: 2, rise: 1m, hold: 1m, fall: 1m}
+shares:
+  own: 90
+  upload: 10
+upload_codes: 7
+`
+
+func TestParseScenario(t *testing.T) {
+	s, err := ParseScenario("some/where/small.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Name != "small" || s.About != "small" || s.Curve.Points[1] != (Point{12*time.Hour + 30*time.Minute, 2}) || s.Shares[Own] != 90 ||
+		s.Curve.Spikes[0] != (Spike{23 * time.Hour, 2, time.Minute, time.Minute, time.Minute}) || s.UploadCodes != 7 || s.Skew != 0.05 {
+		t.Errorf("read %+v", s)
 	}
 }
 
-// The same (seed, i) makes the same visit, from any goroutine and from another scenario; another seed or i does not.
-func TestVisitsFollowFromSeedAndNumber(t *testing.T) {
-	const visits = 2000
-	one, again := NewScenario(5, testEdges, testPopulation), NewScenario(5, testEdges, testPopulation)
-	other := NewScenario(6, testEdges, testPopulation)
-	first := make([]load.Visit, visits)
-	for i := range first {
-		first[i] = one.Visit(uint64(i))
-	}
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for i := visits - 1; i >= 0; i-- {
-				if got := again.Visit(uint64(i)); got != first[i] {
-					t.Errorf("visit %d is %+v, then %+v", i, first[i], got)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	same := 0
-	for i := range first {
-		if other.Visit(uint64(i)) == first[i] {
-			same++
-		}
-	}
-	if same > visits/10 { // a short list of malformed codes and 201 subjects meet now and then
-		t.Errorf("%d of %d visits are the same under another seed", same, visits)
-	}
-	distinct := map[load.Visit]bool{}
-	for _, v := range first {
-		distinct[v] = true
-	}
-	if len(distinct) < visits/3 {
-		t.Errorf("%d of %d visits are distinct", len(distinct), visits)
-	}
-}
-
-// shares counts what visits are, from their wire form alone.
-func TestProportions(t *testing.T) {
-	const visits = 100_000
-	s := NewScenario(1, testEdges, Population{[]string{"demo-a", "demo-b"}, 1_000_000})
-	got := map[string]float64{}
-	for i := range uint64(visits) {
-		v := s.Visit(i)
-		got[testEdges[v.Edge].Name]++
-		code := strings.Replace(strings.TrimPrefix(v.Path, "/v1/scan/"), "%3A", ":", 1)
-		switch issuer, subject, _ := strings.Cut(code, ":"); {
-		case v.Method == "POST":
-			got["upload"]++
-		case strings.HasPrefix(subject, "day-1-u"):
-			got["unknown"]++
-		case strings.HasPrefix(issuer, "demo-") && len(subject) == 10 && subject > "d000000000" && subject <= "d000500000":
-			got["known"]++
-			got["known "+issuer]++
-			got["known second half"] += float64(strings.Compare(subject, "d000250000")+1) / 2
-		default:
-			got["malformed"]++
-		}
-	}
-	for what, share := range map[string]float64{
-		"known": 0.85, "unknown": 0.05, "malformed": 0.05, "upload": 0.05,
-		"edge-1": 1. / 3, "edge-2": 1. / 3, "edge-3": 1. / 3,
-		"known demo-a": 0.425, "known demo-b": 0.425, "known second half": 0.425,
+// Each of these makes the small scenario one that can't be played, and the error names the line.
+func TestScenarioFaults(t *testing.T) {
+	for _, c := range []struct{ from, to, want string }{
+		{"own: 90", "own: 89", "line 7: the shares add up to 99, not to 100"},
+		{"own: 90", "own: -90", "line 8: the share of own is -90"},
+		{"own: 90", "own: .nan", "line 8: the share of own is NaN"},
+		{"own: 90", "owl: 90", "line 8: there is no operation owl; they are own, plain"},
+		{"own: 90\n  upload: 10", "own: 89\n  upload: 11", "line 9: uploads are 11 percent"},
+		{"rate: 2", "rate: -2", "line 4: a rate is -2"},
+		{"rate: 1}\n  - {at: \"12:30\", rate: 2}", "rate: 0}", "line 2: the curve has no point"},
+		{`"12:30"`, `"00:00"`, "line 4: a point is not later"},
+		{`"12:30"`, `"25:00"`, `line 4: "25:00" is no time of the day`},
+		{"times: 2", "times: 0.5", "line 6: times is 0.5"},
+		{"hold: 1m", "hold: 1h", "line 6: the spike does not end before midnight"},
+		{"hold: 1m", "hold: -1m", "line 6: rise, hold and fall"},
+		{"hold: 1m", "hold: soon", "line 6: cannot unmarshal"},
+		{"upload_codes: 7", "upload_codes: 0", "line 10: upload_codes is 0"},
+		{"upload_codes: 7", "upload_code: 7", "line 10: field upload_code is none that there is here"},
+		{"upload_codes: 7", "upload_codes: 7\nskew: 0", "line 11: skew is 0"},
+		{"upload_codes: 7", "upload_codes: 7\ngrowth: -1", "line 11: growth is -1"},
+		{"upload_codes: 7", "upload_codes: 7\nchanges: -1", "line 11: changes is -1"},
+		{"own: 90", "own: 80\n  registered: 10", "line 9: visits ask for registered"},
+		{"own: 90", "own: 80\n  changed: 10", "line 9: visits ask for changed"},
+		{"rate: 2", "speed: 2", "line 4: field speed is none"},
+		{"about: small", "about: [", "line "},
+		{small, "", "EOF"},
 	} {
-		deviation := math.Sqrt(visits * share * (1 - share))
-		if off := math.Abs(got[what]-visits*share) / deviation; off > 5 {
-			t.Errorf("%s: %.0f of %d, which is %.1f deviations from %.3f", what, got[what], visits, off, share)
+		file := strings.Replace(small, c.from, c.to, 1)
+		if _, err := ParseScenario("x", []byte(file)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "day.") {
+			t.Errorf("%q for %q: %v, want %q", c.to, c.from, err, c.want)
 		}
 	}
 }
 
-// Every known subject comes up, with the expectation that the population's rule gives it.
-func TestEverySubjectIsAskedForWithItsStatus(t *testing.T) {
-	s := NewScenario(3, testEdges, testPopulation)
-	asked := map[string]want{}
-	for i := range uint64(5000) {
-		for _, q := range s.at(i).asks {
-			asked[strings.Replace(q.code, "%3A", ":", 1)] = q.want
-		}
+func TestLoadScenario(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	if err := os.WriteFile(path, []byte(small), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	for k, issuer := range testPopulation.Issuers {
-		for number := range testPopulation.Size(k) {
-			code := issuer + ":" + Name(number+1)
-			if got, want := asked[code], (want{issuer: issuer, status: StatusOf(number + 1)}); got != want {
-				t.Errorf("%s: want is %+v, want %+v", code, got, want)
-			}
-			delete(asked, code)
-		}
+	if s, err := LoadScenario(path); err != nil || s.Name != "mine" {
+		t.Errorf("%+v, %v", s, err)
 	}
-	for code, w := range asked {
-		if w.problem == "" {
-			t.Errorf("%q is expected to be %v, but no subject has that code", code, w)
-		}
-	}
-}
-
-// Each malformed code breaks a rule of the API as the fake fleet's own reading of it says, which the right codes pass.
-func TestMalformedCodesAreMalformed(t *testing.T) {
-	f := &fakeFleet{}
-	for k, issuer := range testPopulation.Issuers {
-		s := NewScenario(1, testEdges, testPopulation)
-		for _, path := range s.badPaths[k] {
-			if code, ok := decode(path); ok && f.judge(code).Error != scanedge.MalformedCode {
-				t.Errorf("%q is a code: %q", path, code)
-			}
-			if strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-				t.Errorf("%q can't stand in a request line", path)
-			}
-		}
-		for _, line := range s.badLines[k] {
-			if f.judge(line).Error != scanedge.MalformedCode || strings.ContainsAny(line, "\r\n") {
-				t.Errorf("%q is a code, or more than a line", line)
-			}
-		}
-		for _, code := range []string{issuer + ":d1", issuer + ":a:b/../%", issuer + ":" + strings.Repeat("d", 64)} {
-			if got, ok := decode(escape(code)); !ok || got != code || f.judge(code).Error != scanedge.UnknownSubject {
-				t.Errorf("%q is no code, or escapes to %q", code, got)
-			}
-		}
-	}
-}
-
-func TestUploadsHaveALineACode(t *testing.T) {
-	s := NewScenario(1, testEdges, testPopulation)
-	ends := map[string]bool{}
-	for i := range uint64(2000) {
-		v := s.at(i)
-		if !v.upload {
-			continue
-		}
-		ends[v.eol] = true
-		codes := make([]string, 0, UploadCodes)
-		for _, q := range v.asks {
-			codes = append(codes, q.code)
-		}
-		if got := strings.Split(strings.TrimSuffix(s.Visit(i).Body, v.eol), v.eol); !reflect.DeepEqual(got, codes) || len(got) != 20 {
-			t.Fatalf("visit %d uploads %q, asked %q", i, got, codes)
-		}
-	}
-	if len(ends) != 2 {
-		t.Errorf("line ends %v", ends)
+	if _, err := LoadScenario("noon"); err == nil || !strings.Contains(err.Error(), "no scenario and no file noon; scenarios are launch-day, ") {
+		t.Errorf("%v", err)
 	}
 }

@@ -138,3 +138,27 @@ func TestBenchDayTells(t *testing.T) {
 		}
 	}
 }
+
+func TestBenchValidate(t *testing.T) {
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("curve:\n  - {at: \"00:00\", rate: -1}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for arg, want := range map[string]string{"launch-day": "71 % own, ", bad: "line 2: a rate is -1", "noon": "no scenario and no file noon"} {
+		root, out := newRoot(), new(strings.Builder)
+		root.SetOut(out)
+		root.SetErr(io.Discard)
+		root.SetArgs([]string{"bench", "validate", arg})
+		code := 0
+		if err := root.ExecuteContext(t.Context()); err != nil {
+			out.WriteString(err.Error())
+			code = exitFailure
+			if exit := (*exitError)(nil); errors.As(err, &exit) {
+				code = exit.code
+			}
+		}
+		if (code == 0) != (arg == "launch-day") || code != 0 && code != exitUsage || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit %d, %q", arg, code, out)
+		}
+	}
+}
