@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// File is the name that WriteFile writes.
+// File is the name of the report as JSON.
 const File = "report.json"
 
 // JSON returns the report as an indented object with a newline after it.
@@ -19,14 +19,9 @@ func (r *Report) JSON() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// WriteFile writes the report to report.json in the folder, which must exist. It is put there by rename: a reader finds the
-// report before or this one, never half of it.
-func (r *Report) WriteFile(dir string) error {
-	b, err := r.JSON()
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(dir, File)
+// write puts a file into the folder, which must exist, by rename: a reader finds the one before or this one, never half of it.
+func write(dir, name string, b []byte) error {
+	path := filepath.Join(dir, name)
 	if err := replace(path, b); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -34,7 +29,7 @@ func (r *Report) WriteFile(dir string) error {
 }
 
 func replace(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), File+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
 		return err
 	}
@@ -50,4 +45,13 @@ func replace(path string, b []byte) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// WriteFiles writes the report into the folder, which must exist, in each of its forms.
+func (r *Report) WriteFiles(dir string) error {
+	b, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	return write(dir, File, b)
 }

@@ -1,7 +1,19 @@
-// Package report says what came of a benchmark: to a person as text, to a script as JSON.
+// Package report says what came of a benchmark: to a person as text and as a page, to a script as JSON, to CI as JUnit.
 //
-// Both are made from one [Report], so they can't differ. Validity comes before every figure: a reader who stops after the
+// All are made from one [Report], so they can't differ. Validity comes before every figure: a reader who stops after the
 // first line knows whether the rest may be believed.
+//
+// The folder of a run, in the order in which its files come to be:
+//
+//	run.json        what was asked ([Run]), before the first visit
+//	seconds.ndjson  a line a second ([load.Second]), as it goes
+//	report.json     the Report; its fields' comments are its schema, times are in milliseconds unless a name says otherwise
+//	report.txt      the same, as it was printed
+//	junit.xml       the same, each SLO and each rule of validity a test case
+//	report.html     the same with the curves, one page that asks for nothing from elsewhere
+//
+// [Begin] makes the first, [Report.WriteFiles] the last four. A run that was killed leaves the first two, and [Read] makes its
+// report from them. [Diff] sets two reports side by side.
 package report
 
 import (
@@ -15,6 +27,13 @@ import (
 type Report struct {
 	Valid   bool     `json:"valid"`   // whether the run may be believed; a wrong answer does not make it invalid
 	Reasons []string `json:"reasons"` // why not
+	SLOs    []SLO    `json:"slos"`    // what was promised, and whether it was kept
+	Killed  bool     `json:"killed"`  // made from the log of seconds: percentiles are at most what is said, nothing is by operation
+
+	Mode         string `json:"mode"` // how the day was played, and what that shows
+	Proves       string `json:"proves"`
+	DoesNotProve string `json:"does_not_prove"`
+	Scenario     string `json:"scenario"`
 
 	Planned  uint64                  `json:"planned"` // = sent + unsent
 	Sent     uint64                  `json:"sent"`    // = the sum of the outcomes
@@ -28,17 +47,20 @@ type Report struct {
 	Lateness      load.Summary `json:"lateness_ms"`        // from the scheduled time to the sending
 	PushToVisible load.Summary `json:"push_to_visible_ms"` // from a push's start until the last edge shows it
 	AckToVisible  load.Summary `json:"ack_to_visible_ms"`  // from its acknowledgement until then
+	Ops           []Op         `json:"ops"`                // by operation
 
-	Seed     uint64    `json:"seed"`
-	Visits   uint64    `json:"visits"`
-	Duration float64   `json:"duration_s"` // of the schedule
-	Rate     float64   `json:"rate"`       // planned visits per second
-	Started  time.Time `json:"started"`
-	Machine  Machine   `json:"machine"`
-	Version  string    `json:"version"` // of scanedge
+	Seed        uint64      `json:"seed"`
+	Visits      uint64      `json:"visits"`
+	Duration    float64     `json:"duration_s"` // of the schedule
+	Rate        float64     `json:"rate"`       // planned visits per second
+	Started     time.Time   `json:"started"`
+	Seconds     string      `json:"seconds"` // the file beside this one that has a line a second
+	Machine     Machine     `json:"machine"`
+	Environment Environment `json:"environment"`
+	Version     string      `json:"version"` // of scanedge
 }
 
-// Machine is where the load came from.
+// Machine is where the load came from; the rest of it is in [Environment].
 type Machine struct {
 	Cores int    `json:"cores"` // that Go may use
 	OS    string `json:"os"`
@@ -46,11 +68,25 @@ type Machine struct {
 	Go    string `json:"go"`
 }
 
-// New makes the report of what load knows; the rest is for the caller to fill in. The run is valid when there are no reasons.
+// Op is the part of a run that one operation has in it.
+type Op struct {
+	Name     string                  `json:"name"`
+	Requests uint64                  `json:"requests"` // that were sent
+	Visits   uint64                  `json:"visits"`   // that these stood for: an upload of 100 codes is 100 visits
+	Wrong    uint64                  `json:"wrong"`
+	Outcomes map[load.Outcome]uint64 `json:"outcomes"`
+	Latency  load.Summary            `json:"latency_ms"`
+	Service  load.Summary            `json:"service_ms"`
+	Lateness load.Summary            `json:"lateness_ms"`
+}
+
+// New makes the report of what load knows; the rest is for the caller to fill in, and for [Report.Conclude]. The run is valid
+// when there are no reasons.
 func New(r *load.Result, reasons []string) *Report {
 	return &Report{
 		Valid:    len(reasons) == 0,
 		Reasons:  append([]string{}, reasons...), // [] in JSON, never null
+		SLOs:     []SLO{},
 		Planned:  r.Accounts.Planned,
 		Sent:     r.Accounts.Sent,
 		Unsent:   r.Accounts.Unsent,
@@ -60,6 +96,7 @@ func New(r *load.Result, reasons []string) *Report {
 		Latency:  r.Latency.Summary(),
 		Service:  r.Service.Summary(),
 		Lateness: r.Lateness.Summary(),
+		Ops:      []Op{},
 		Visits:   r.Schedule.Visits,
 		Duration: r.Schedule.Over.Seconds(),
 		Rate:     r.Schedule.Rate(0),
@@ -68,21 +105,35 @@ func New(r *load.Result, reasons []string) *Report {
 	}
 }
 
+// Conclude adds what was asked, and holds the figures against its targets.
+func (r *Report) Conclude(run *Run) {
+	r.Mode, r.Scenario = run.Mode, run.Scenario
+	r.Proves, r.DoesNotProve = shows(run.Mode)
+	r.Seed, r.Version, r.Environment = run.Seed, run.Version, run.Environment
+	r.Seconds = SecondsFile
+	r.SLOs = r.judge(run.Targets)
+}
+
 // Exit codes of a benchmark. Usage takes 2.
 const (
-	ExitRight   = 0 // valid, and every answer right
-	ExitWrong   = 1 // a wrong answer, valid or not
+	ExitRight   = 0 // valid, every answer right, every SLO kept
+	ExitWrong   = 1 // a wrong answer, valid or not; or valid, and an SLO not kept
 	ExitInvalid = 3 // no answer wrong, but the run may not be believed
 )
 
 // ExitCode returns the code that a command exits with. A wrong answer wins over an invalid run: however badly it was played,
-// that answer was given.
+// that answer was given. An SLO that an invalid run did not keep says nothing.
 func (r *Report) ExitCode() int {
 	switch {
 	case r.Wrong > 0:
 		return ExitWrong
 	case !r.Valid:
 		return ExitInvalid
+	}
+	for _, s := range r.SLOs {
+		if !s.Pass {
+			return ExitWrong
+		}
 	}
 	return ExitRight
 }

@@ -34,13 +34,18 @@ func sample(reasons ...string) *Report {
 }
 
 func TestExitCode(t *testing.T) {
+	kept, missed := []SLO{{Pass: true}}, []SLO{{Pass: true}, {Pass: false}}
 	for _, c := range []struct {
 		wrong uint64
 		valid bool
+		slos  []SLO
 		want  int
-	}{{0, true, 0}, {1, true, 1}, {0, false, 3}, {1, false, 1}} {
-		if got := (&Report{Wrong: c.wrong, Valid: c.valid}).ExitCode(); got != c.want {
-			t.Errorf("%d wrong, valid %v: exit %d, want %d", c.wrong, c.valid, got, c.want)
+	}{
+		{0, true, kept, 0}, {1, true, kept, 1}, {0, false, kept, 3}, {1, false, kept, 1},
+		{0, true, missed, 1}, {0, false, missed, 3}, {1, false, missed, 1}, {0, true, nil, 0},
+	} {
+		if got := (&Report{Wrong: c.wrong, Valid: c.valid, SLOs: c.slos}).ExitCode(); got != c.want {
+			t.Errorf("%d wrong, valid %v, %v: exit %d, want %d", c.wrong, c.valid, c.slos, got, c.want)
 		}
 	}
 }
@@ -85,7 +90,7 @@ func TestLine(t *testing.T) {
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
 	for _, r := range []*Report{New(load.NewResult(load.Schedule{Visits: 10, Over: time.Second}), nil), sample("late")} {
-		if err := r.WriteFile(dir); err != nil {
+		if err := r.WriteFiles(dir); err != nil {
 			t.Fatal(err)
 		}
 		b, err := os.ReadFile(filepath.Join(dir, "report.json"))
@@ -101,6 +106,8 @@ func TestFile(t *testing.T) {
 			"examples": []any{}, "seed": 0., "visits": 0., "duration_s": 0., "rate": 0., "latency_ms": map[string]any{},
 			"lateness_ms": map[string]any{}, "service_ms": map[string]any{}, "push_to_visible_ms": map[string]any{},
 			"started": "", "machine": map[string]any{}, "version": "",
+			"slos": []any{}, "killed": true, "mode": "", "proves": "", "does_not_prove": "", "scenario": "", "ops": []any{},
+			"seconds": "", "environment": map[string]any{},
 		} {
 			if value, there := got[name]; !there || reflect.TypeOf(value) != reflect.TypeOf(kind) {
 				t.Errorf("%s is %v", name, value)
@@ -125,13 +132,13 @@ func TestFile(t *testing.T) {
 // A report that can't be written says where, and leaves the one that was there.
 func TestFileThatCannotBeWritten(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	if err := sample().WriteFile(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
+	if err := sample().WriteFiles(dir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("error %v", err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, File), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := sample().WriteFile(dir); err == nil {
+	if err := sample().WriteFiles(dir); err == nil {
 		t.Error("a folder was replaced")
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {

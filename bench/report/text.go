@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -19,20 +20,37 @@ func Line(now time.Duration, p load.Progress) string {
 
 // Text writes the report for a person.
 func (r *Report) Text(w io.Writer) error {
+	_, err := io.WriteString(w, r.text())
+	return err
+}
+
+func (r *Report) text() string {
 	var b strings.Builder
 	fmt.Fprintln(&b, r.verdict())
+	if r.Proves != "" {
+		fmt.Fprintf(&b, "%s shows %s; not %s\n", r.Mode, r.Proves, r.DoesNotProve)
+	}
 	fmt.Fprintf(&b, "planned %d = sent %d + unsent %d\n", r.Planned, r.Sent, r.Unsent)
-	fmt.Fprintf(&b, "sent %d = %s\n", r.Sent, r.sum())
+	fmt.Fprintf(&b, "sent %d = %s\n", r.Sent, sum(r.Outcomes))
 	fmt.Fprintf(&b, "wrong %d\n", r.Wrong)
 	l, v := r.Latency, r.PushToVisible
 	fmt.Fprintf(&b, "latency          p50 %.2f ms  p99 %.2f ms  p99.9 %.2f ms  (from the scheduled time, at %.0f visits/s)\n",
 		l.P50, l.P99, l.P999, r.Rate)
 	fmt.Fprintf(&b, "push to visible  p50 %.2f ms  p99 %.2f ms  (%d turns, until the last edge shows it)\n", v.P50, v.P99, v.Count)
+	if r.Killed {
+		fmt.Fprintln(&b, "the run was killed, and this is from its log of seconds: percentiles are at most what is said")
+	}
+	for _, op := range r.Ops {
+		fmt.Fprintf(&b, "  %-18s p50 %.2f ms  p99 %.2f ms  p99.9 %.2f ms  (%d requests = %s; %d visits)\n",
+			op.Name, op.Latency.P50, op.Latency.P99, op.Latency.P999, op.Requests, sum(op.Outcomes), op.Visits)
+	}
+	for _, s := range r.SLOs {
+		fmt.Fprintln(&b, s)
+	}
 	for _, e := range r.Examples {
 		fmt.Fprintf(&b, "wrong: %q at %s: expected %s, got %s\n", e.Code, e.Edge, e.Expected, e.Got)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
 func (r *Report) verdict() string {
@@ -43,19 +61,20 @@ func (r *Report) verdict() string {
 }
 
 // sum reads like "8 green + 1 red", the most frequent first.
-func (r *Report) sum() string {
-	names := slices.SortedFunc(maps.Keys(r.Outcomes), func(a, b load.Outcome) int {
-		if d := int(r.Outcomes[b]) - int(r.Outcomes[a]); d != 0 {
-			return d
-		}
-		return strings.Compare(string(a), string(b))
-	})
+func sum(outcomes map[load.Outcome]uint64) string {
+	names := byCount(outcomes)
 	terms := make([]string, len(names))
 	for k, name := range names {
-		terms[k] = fmt.Sprintf("%d %s", r.Outcomes[name], name)
+		terms[k] = fmt.Sprintf("%d %s", outcomes[name], name)
 	}
 	if len(terms) == 0 {
 		return "nothing"
 	}
 	return strings.Join(terms, " + ")
+}
+
+func byCount(outcomes map[load.Outcome]uint64) []load.Outcome {
+	return slices.SortedFunc(maps.Keys(outcomes), func(a, b load.Outcome) int {
+		return cmp.Or(cmp.Compare(outcomes[b], outcomes[a]), strings.Compare(string(a), string(b)))
+	})
 }

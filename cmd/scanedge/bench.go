@@ -54,7 +54,8 @@ there. All along, canary subjects are turned at the origin and timed until every
 
 A run changes only subjects that it names after its seed, and removes them at the end.
 
-Exit status: 0 valid and right, 1 a wrong answer, 2 usage, 3 invalid: the figures can't be believed, and why is said.`,
+Exit status: 0 valid, right and every SLO kept; 1 a wrong answer, or valid and an SLO not kept; 2 usage; 3 invalid: the figures
+can't be believed, and why is said.`,
 		Example: `  scanedge bench day
   scanedge bench day --up var/up.json --visits 400000 --duration 20s --out reports`,
 		Args: cobra.NoArgs,
@@ -66,7 +67,7 @@ Exit status: 0 valid and right, 1 a wrong answer, 2 usage, 3 invalid: the figure
 	flags.Int64Var(&b.visits, "visits", 60_000, "how many visits")
 	flags.DurationVar(&b.duration, "duration", 20*time.Second, "time over which the visits are spread")
 	flags.Uint64Var(&b.seed, "seed", 1, "what the visits follow from; the same seed plays the same day")
-	flags.StringVar(&b.out, "out", "", "folder in which report.json is written, made if absent")
+	flags.StringVar(&b.out, "out", "", "folder in which the report is written, as JSON, text, JUnit and HTML, made if absent")
 	return cmd
 }
 
@@ -85,6 +86,12 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	asked := b.asked(config)
+	if b.out != "" {
+		if err := report.Begin(b.out, asked); err != nil {
+			return usageError("--out: %w", err)
+		}
+	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "playing %v over %d edges, seed %d\n", config.Schedule, len(config.Edges), b.seed)
 	config.Progress = func(now time.Duration, at load.Progress) { fmt.Fprintln(out, report.Line(now, at)) }
@@ -92,7 +99,7 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	if err != nil {
 		return usageError("%s: %w", b.up, err)
 	}
-	return b.tell(out, result)
+	return b.tell(out, asked, result)
 }
 
 func (b *benchDay) check() error {
@@ -165,14 +172,26 @@ func (b *benchDay) config(up *fleet.Up) (day.Config, error) {
 	return c, nil
 }
 
+// asked is what a report says of the day beside its figures.
+func (b *benchDay) asked(c day.Config) *report.Run {
+	run := &report.Run{
+		Mode: report.Endurance, Schedule: c.Schedule.String(), Visits: uint64(b.visits), Duration: b.duration.Seconds(), Seed: b.seed,
+		Targets: report.DefaultTargets, Started: time.Now().UTC(), Environment: report.Here(), Version: version + commit(),
+	}
+	for _, e := range c.Edges {
+		run.Edges = append(run.Edges, e.Name)
+	}
+	return run
+}
+
 // tell prints the report, writes it where it is wanted, and makes the verb exit as it says.
-func (b *benchDay) tell(out io.Writer, result *day.Result) error {
+func (b *benchDay) tell(out io.Writer, asked *report.Run, result *day.Result) error {
 	r := report.New(result.Result, result.Reasons)
 	r.PushToVisible, r.AckToVisible = result.Visible, result.Acked
-	r.Seed, r.Version = b.seed, version+commit()
+	r.Conclude(asked)
 	err := r.Text(out)
 	if b.out != "" {
-		err = errors.Join(err, r.WriteFile(b.out))
+		err = errors.Join(err, r.WriteFiles(b.out))
 	}
 	code := r.ExitCode()
 	if err != nil && code == report.ExitRight {

@@ -116,20 +116,22 @@ func TestBenchDayConfig(t *testing.T) {
 func TestBenchDayTells(t *testing.T) {
 	result := func(wrong uint64, reasons ...string) *day.Result {
 		r := load.NewResult(load.Schedule{Visits: 1, Over: time.Second})
-		r.Wrong = wrong
-		return &day.Result{Result: r, Reasons: reasons}
+		r.Wrong, r.Accounts.Sent = wrong, 1
+		r.Latency.Record(time.Millisecond)
+		return &day.Result{Result: r, Reasons: reasons, Visible: load.Summary{P99: 1, Count: 1}}
 	}
-	gone := filepath.Join(t.TempDir(), "gone")
+	gone, late := filepath.Join(t.TempDir(), "gone"), result(0)
+	late.Visible.P99 = report.DefaultTargets.PushToVisible
 	for name, c := range map[string]struct {
 		result *day.Result
 		out    string
 		want   int
 	}{
 		"right": {result(0), "", 0}, "wrong": {result(1), "", 1}, "invalid": {result(0, "late"), "", 3},
-		"wrong and invalid": {result(1, "late"), "", 1}, "unwritten": {result(0), gone, 3}, "wrong, unwritten": {result(1), gone, 1},
+		"wrong and invalid": {result(1, "late"), "", 1}, "late to show": {late, "", 1}, "unwritten": {result(0), gone, 3}, "wrong, unwritten": {result(1), gone, 1},
 	} {
 		b := benchDay{out: c.out}
-		code, err := 0, b.tell(io.Discard, c.result)
+		code, err := 0, b.tell(io.Discard, &report.Run{Targets: report.DefaultTargets}, c.result)
 		if exit := (*exitError)(nil); errors.As(err, &exit) {
 			code = exit.code
 		}
