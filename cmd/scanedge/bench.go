@@ -40,6 +40,7 @@ type benchDay struct {
 	visits   int64
 	duration time.Duration
 	seed     uint64
+	own      bool
 }
 
 func newBenchDayCmd() *cobra.Command {
@@ -67,6 +68,7 @@ can't be believed, and why is said.`,
 	flags.Int64Var(&b.visits, "visits", 60_000, "how many visits")
 	flags.DurationVar(&b.duration, "duration", 20*time.Second, "time over which the visits are spread")
 	flags.Uint64Var(&b.seed, "seed", 1, "what the visits follow from; the same seed plays the same day")
+	addOwn(cmd, &b.own)
 	flags.StringVar(&b.out, "out", "", "folder in which the report is written, as JSON, text, JUnit and HTML, made if absent")
 	return cmd
 }
@@ -84,6 +86,9 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	defer stop()
 	config, err := b.config(up)
 	if err != nil {
+		return err
+	}
+	if err := mayPlay(up, b.own); err != nil {
 		return err
 	}
 	asked := b.asked(config)
