@@ -45,8 +45,21 @@ func readCodeKeys(origin string) ([]byte, error) {
 		}
 		keys.Issuers[issuer.ID] = issuer.Keys
 	}
-	b, err := json.Marshal(keys)
+	return keys.text()
+}
+
+func (k codeKeys) text() ([]byte, error) {
+	b, err := json.Marshal(k)
 	return append(b, '\n'), err
+}
+
+// SaveCodeKeys replaces the file at path, mode 0600, with one like a fleet's: of each issuer the keys as its own file has them.
+func SaveCodeKeys(path string, issuers map[string]json.RawMessage) error {
+	b, err := codeKeys{1, issuers}.text()
+	if err != nil {
+		return fmt.Errorf("writing code keys to %s: %w", path, err)
+	}
+	return replaceFile(path, b)
 }
 
 // writeCodeKeys writes the file, mode 0600, and keeps it true until the fleet stops.

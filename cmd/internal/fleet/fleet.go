@@ -188,7 +188,7 @@ func (f *Fleet) publish() error {
 	f.up.Subjects = f.cfg.Subjects
 	f.up.Sample = demoSample(f.cfg.Subjects)
 	f.published = true
-	return f.up.save(f.Path())
+	return f.up.Save(f.Path())
 }
 
 func (f *Fleet) unpublish() {
@@ -208,7 +208,7 @@ func (f *Fleet) update(change func(*Up)) {
 	if !f.published {
 		return
 	}
-	if err := f.up.save(f.Path()); err != nil {
+	if err := f.up.Save(f.Path()); err != nil {
 		f.note("up.json is out of date: %v", err)
 	}
 }

@@ -135,6 +135,9 @@ func push(ctx context.Context, up Up, c change) (uint64, error) {
 	return receipt.Offset, err
 }
 
+// WriteDemo writes the deltas of the demo subjects 1 to n of one issuer, a line of NDJSON each.
+func WriteDemo(w io.Writer, n int) error { return change{to: n}.write(w) }
+
 // write writes the deltas, a line each.
 func (c change) write(w io.Writer) error {
 	buf := bufio.NewWriterSize(w, 64<<10)

@@ -68,8 +68,8 @@ func LoadUp(path string) (*Up, error) {
 	return up, nil
 }
 
-// save replaces the file at path as a whole: a reader sees the old one or the new one. It holds keys, so mode 0600.
-func (u *Up) save(path string) error {
+// Save replaces the file at path as a whole: a reader sees the old one or the new one. It holds keys, so mode 0600.
+func (u *Up) Save(path string) error {
 	b, err := json.MarshalIndent(u, "", "  ")
 	if err != nil {
 		return err

@@ -28,7 +28,7 @@ func TestUpFileKeepsItsPromise(t *testing.T) {
 	if up.OriginPID != 7 || up.Edges[0].PID != 6 || up.Sample[0].Status != "green" || up.Subjects != 2 {
 		t.Errorf("read as %+v", up)
 	}
-	must(t, up.save(path))
+	must(t, up.Save(path))
 	var got, want map[string]any
 	must(t, json.Unmarshal([]byte(readFile(t, path)), &got))
 	must(t, json.Unmarshal([]byte(promised), &want))
@@ -55,13 +55,13 @@ func TestLoadUpSaysWhatToDo(t *testing.T) {
 func TestSaveReplacesTheFileAsAWhole(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, UpFile)
-	must(t, (&Up{}).save(path))
+	must(t, (&Up{}).Save(path))
 	var done atomic.Bool
 	go func() {
 		defer done.Store(true)
 		for n := range 200 {
 			up := &Up{Subjects: n, Issuers: make([]string, n)}
-			if err := up.save(path); err != nil {
+			if err := up.Save(path); err != nil {
 				t.Error(err)
 			}
 		}
@@ -79,11 +79,11 @@ func TestSaveReplacesTheFileAsAWhole(t *testing.T) {
 	if st, err := os.Stat(path); err != nil || st.Mode() != 0o600 {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
-	if err := (&Up{}).save(filepath.Join(dir, "none", UpFile)); err == nil || !strings.Contains(err.Error(), "writing ") {
+	if err := (&Up{}).Save(filepath.Join(dir, "none", UpFile)); err == nil || !strings.Contains(err.Error(), "writing ") {
 		t.Errorf("saving where no folder is: %v", err)
 	}
 	must(t, os.Mkdir(filepath.Join(dir, "taken"), 0o700))
-	if err := (&Up{}).save(filepath.Join(dir, "taken")); err == nil {
+	if err := (&Up{}).Save(filepath.Join(dir, "taken")); err == nil {
 		t.Error("saving over a folder went well")
 	}
 	if files, _ := filepath.Glob(filepath.Join(dir, "*tmp*")); len(files) != 0 {
