@@ -47,11 +47,29 @@ func replace(path string, b []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-// WriteFiles writes the report into the folder, which must exist, in each of its forms.
+// WriteFiles writes the report into the folder, which must exist, in each of its forms. report.json comes last: where it is the
+// others are.
 func (r *Report) WriteFiles(dir string) error {
-	b, err := r.JSON()
+	seconds, err := ReadSeconds(dir)
 	if err != nil {
 		return err
 	}
-	return write(dir, File, b)
+	for _, form := range []struct {
+		name string
+		make func() ([]byte, error)
+	}{
+		{TextFile, func() ([]byte, error) { return []byte(r.text()), nil }},
+		{JUnitFile, r.JUnit},
+		{PageFile, func() ([]byte, error) { return r.Page(seconds) }},
+		{File, r.JSON},
+	} {
+		b, err := form.make()
+		if err == nil {
+			err = write(dir, form.name, b)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -120,12 +120,14 @@ func TestFile(t *testing.T) {
 			t.Errorf("started %v: %v", got["started"], err)
 		}
 	}
-	only, err := os.ReadDir(dir)
-	if err != nil || len(only) != 1 {
-		t.Errorf("the folder holds %v (%v)", only, err)
+	forms, err := os.ReadDir(dir)
+	if err != nil || len(forms) != 4 {
+		t.Fatalf("the folder holds %v (%v)", forms, err)
 	}
-	if info, err := only[0].Info(); err != nil || info.Mode().Perm() != 0o644 {
-		t.Errorf("mode %v (%v)", info.Mode(), err)
+	for i, name := range []string{JUnitFile, PageFile, File, TextFile} {
+		if info, err := forms[i].Info(); err != nil || info.Name() != name || info.Mode().Perm() != 0o644 {
+			t.Errorf("%v, not %s (%v)", info, name, err)
+		}
 	}
 }
 
@@ -141,7 +143,7 @@ func TestFileThatCannotBeWritten(t *testing.T) {
 	if err := sample().WriteFiles(dir); err == nil {
 		t.Error("a folder was replaced")
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 4 {
 		t.Errorf("the folder holds %v (%v)", left, err)
 	}
 }

@@ -32,10 +32,11 @@ func (s SLO) String() string {
 	if s.Pass {
 		word = "PASS"
 	}
-	return fmt.Sprintf("%s  %s %s, wanted %s", word, s.Name, s.got(), s.want())
+	return fmt.Sprintf("%s  %s %s, wanted %s", word, s.Name, s.Measured(), s.Wanted())
 }
 
-func (s SLO) got() string {
+// Measured is what was measured, with its unit.
+func (s SLO) Measured() string {
 	if s.Got == nil {
 		return "not measured"
 	}
@@ -45,7 +46,8 @@ func (s SLO) got() string {
 	return fmt.Sprintf("%.2f %s", *s.Got, s.Unit)
 }
 
-func (s SLO) want() string {
+// Wanted is what it must be, with its unit.
+func (s SLO) Wanted() string {
 	if s.Want == 0 {
 		return "0"
 	}
@@ -55,10 +57,12 @@ func (s SLO) want() string {
 	return fmt.Sprintf("under %g %s", s.Want, s.Unit)
 }
 
+const wrongAnswers = "wrong answers"
+
 // judge holds the report's figures against the targets.
 func (r *Report) judge(t Targets) []SLO {
 	wrong := float64(r.Wrong)
-	slos := []SLO{{Name: "wrong answers", Got: &wrong, Pass: wrong == 0}}
+	slos := []SLO{{Name: wrongAnswers, Got: &wrong, Pass: wrong == 0}}
 	share := SLO{Name: "share of errors", Want: t.Errors}
 	if r.Sent > 0 {
 		got := float64(r.Outcomes[load.Failed]+r.Outcomes[load.Refused]) / float64(r.Sent)

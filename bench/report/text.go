@@ -47,6 +47,12 @@ func (r *Report) text() string {
 	for _, s := range r.SLOs {
 		fmt.Fprintln(&b, s)
 	}
+	return b.String() + r.examples()
+}
+
+// examples are lines of evidence.
+func (r *Report) examples() string {
+	var b strings.Builder
 	for _, e := range r.Examples {
 		fmt.Fprintf(&b, "wrong: %q at %s: expected %s, got %s\n", e.Code, e.Edge, e.Expected, e.Got)
 	}

@@ -1,0 +1,35 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/scanedge/scanedge/bench/load"
+)
+
+func TestDiff(t *testing.T) {
+	a, b := sample(), sample("late")
+	a.Ops = []Op{{Name: "upload", Latency: load.Summary{P50: 2, Count: 1}}, {Name: "gone", Latency: load.Summary{P50: 2, Count: 1}}}
+	b.Ops = []Op{{Name: "upload", Latency: load.Summary{P50: 5, Count: 1}}}
+	b.Seed, b.Latency.P99, b.Wrong, b.Outcomes = 8, 4, 0, map[load.Outcome]uint64{load.Refused: 3}
+	var out strings.Builder
+	if err := Diff(&out, "one", "two", a, b); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Fields(out.String())
+	flat := strings.Join(got, " ")
+	for _, want := range []string{
+		`not alike: the seed is "7" in one and "8" in the other one two ratio VALID INVALID planned 10 10 1.00`,
+		"errors 0 3 - wrong 1 0 0.00", "latency p99 ms 8.00 4.00 0.50", "upload p50 ms 2.00 5.00 2.50", "push to visible p99 ms 3.00 3.00 1.00",
+	} {
+		if !strings.Contains(flat, want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(flat, "gone") || strings.Contains(flat, "service") {
+		t.Errorf("what was not measured twice is in\n%s", out.String())
+	}
+	if err := Diff(broken{}, "one", "two", a, b); err == nil {
+		t.Error("the text was lost without an error")
+	}
+}

@@ -1,0 +1,101 @@
+package report
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/scanedge/scanedge/bench/load"
+)
+
+// Read returns the report of a folder. Where its run was killed before it could write one, it is made from the log of seconds,
+// up to the last whole one, and is not valid.
+func Read(dir string) (*Report, error) {
+	r := new(Report)
+	err := readJSON(dir, File, r)
+	if err == nil && !r.Killed {
+		return r, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	run := new(Run)
+	if err := readJSON(dir, RunFile, run); err != nil {
+		return nil, fmt.Errorf("%w; give the --out folder of a bench day", err)
+	}
+	seconds, err := ReadSeconds(dir)
+	if err != nil {
+		return nil, err
+	}
+	return killed(run, seconds), nil
+}
+
+func readJSON(dir, name string, into any) error {
+	path := filepath.Join(dir, name)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, into); err != nil {
+		return fmt.Errorf("%s is not what a bench day writes: %w", path, err)
+	}
+	return nil
+}
+
+// Unknown is the outcome of visits that were under way when their run was killed.
+const Unknown load.Outcome = "unknown"
+
+// killed makes the report of a run that left only its log.
+func killed(run *Run, seconds []Second) *Report {
+	last, answered := 0, uint64(0)
+	r := &Report{
+		Killed: true, Planned: run.Visits, Outcomes: map[load.Outcome]uint64{}, Examples: []load.Example{}, Ops: []Op{},
+		Visits: run.Visits, Duration: run.Duration, Started: run.Started, Rate: float64(run.Visits) / max(run.Duration, 1e-9),
+		Machine: Machine{run.Environment.Processors, runtime.GOOS, runtime.GOARCH, run.Environment.Versions["go"]},
+	}
+	var heat [heatBuckets]uint64
+	for _, s := range seconds {
+		last = s.Second + 1
+		r.Sent, r.Wrong = r.Sent+s.Sent, r.Wrong+s.Wrong
+		for outcome, n := range s.Outcomes {
+			r.Outcomes[outcome] += n
+			answered += n
+		}
+		for i, n := range s.Heat {
+			heat[i] += uint64(n)
+		}
+		r.Latency.Max, r.Lateness.Max = max(r.Latency.Max, s.Latency.Max), max(r.Lateness.Max, s.Lag.Max)
+		r.Lateness.Count += s.Lag.Count
+	}
+	if answered < r.Sent {
+		r.Outcomes[Unknown] = r.Sent - answered
+	}
+	r.Unsent = r.Planned - min(r.Planned, r.Sent)
+	r.Latency = atMost(heat, r.Latency.Max)
+	r.Reasons = []string{fmt.Sprintf("the run was killed: its log ends after %d of %.0f seconds", last, run.Duration)}
+	r.Conclude(run)
+	return r
+}
+
+// atMost returns percentiles that answers by bucket can't exceed.
+func atMost(heat [heatBuckets]uint64, longest float64) load.Summary {
+	var all uint64
+	for _, n := range heat {
+		all += n
+	}
+	at := func(q float64) float64 {
+		rank, below := uint64(math.Ceil(q*float64(all))), uint64(0)
+		for i, n := range heat {
+			if below += n; below >= rank && all > 0 {
+				return min(heatBound(i), longest)
+			}
+		}
+		return longest
+	}
+	return load.Summary{P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: longest, Count: int64(all)}
+}
