@@ -31,6 +31,7 @@ func newBenchCmd() *cobra.Command {
 	}
 	cmd.AddCommand(newBenchDayCmd(), newBenchScanCmd(), newBenchScanServerCmd(), newBenchValidateCmd())
 	cmd.AddCommand(newBenchPrepareCmd(), newBenchCleanCmd())
+	cmd.AddCommand(newBenchReportCmd(), newBenchDiffCmd())
 	return cmd
 }
 
