@@ -30,7 +30,7 @@ func newBenchCmd() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBenchDayCmd(), newBenchScanCmd(), newBenchScanServerCmd(), newBenchValidateCmd())
-	cmd.AddCommand(newBenchPrepareCmd(), newBenchCleanCmd())
+	cmd.AddCommand(newBenchPrepareCmd(), newBenchCleanCmd(), newBenchSelfCmd(), newBenchSelfChildCmd())
 	cmd.AddCommand(newBenchReportCmd(), newBenchDiffCmd())
 	return cmd
 }

@@ -18,8 +18,8 @@ type benchProgress struct {
 
 const benchProgressSteps = 1000 // of the bar
 
-// newBenchProgress draws on w if it is a terminal: seldom, for it is measured what goes on beside.
-func newBenchProgress(w io.Writer, subjects int64) *benchProgress {
+// newBenchProgress draws on w, if it is a terminal, what is measured: seldom, for it is measured what goes on beside.
+func newBenchProgress(w io.Writer, what string) *benchProgress {
 	f := terminalOf(w)
 	if f == nil {
 		return nil
@@ -27,7 +27,7 @@ func newBenchProgress(w io.Writer, subjects int64) *benchProgress {
 	p := &benchProgress{all: mpb.New(mpb.WithOutput(f), mpb.WithRefreshRate(500*time.Millisecond))}
 	p.step.Store(new(string))
 	p.bar = p.all.AddBar(benchProgressSteps, mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Name(many(int(subjects), "subject")+" ")),
+		mpb.PrependDecorators(decor.Name(what+" ")),
 		mpb.AppendDecorators(decor.Percentage(), decor.Name("  "), decor.Elapsed(decor.ET_STYLE_MMSS),
 			decor.Any(func(decor.Statistics) string { return "  " + *p.step.Load() })))
 	return p

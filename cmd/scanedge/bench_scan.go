@@ -79,7 +79,7 @@ func (b *benchScan) run(cmd *cobra.Command) error {
 func (b *benchScan) measure(cmd *cobra.Command) (*scanbench.Result, error) {
 	ctx, release := untilHangup(cmd.Context())
 	defer release()
-	bar := newBenchProgress(cmd.ErrOrStderr(), b.subjects)
+	bar := newBenchProgress(cmd.ErrOrStderr(), many(int(b.subjects), "subject"))
 	defer bar.stop()
 	return scanbench.Run(ctx, scanbench.Config{
 		Subjects: uint64(b.subjects), Rounds: b.rounds, Slice: time.Duration(b.seconds * float64(time.Second)), Rows: b.rows, Dir: b.dir,

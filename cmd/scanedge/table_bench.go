@@ -106,7 +106,7 @@ func (b *tableBench) measure(cmd *cobra.Command) (results []*table.Result, err e
 }
 
 func (b *tableBench) measureOne(ctx context.Context, stderr io.Writer, n int64) (*table.Result, error) {
-	bar := newBenchProgress(stderr, n)
+	bar := newBenchProgress(stderr, many(int(n), "subject"))
 	defer bar.stop()
 	return table.Run(ctx, table.Config{Subjects: uint64(n), Dir: b.dir, Child: tablePart, Progress: bar.show})
 }
