@@ -33,6 +33,7 @@ type Config struct {
 	Seed     uint64
 	Schedule load.Schedule
 	Progress func(now time.Duration, at load.Progress) // called once a second if not nil; must return soon
+	Dir      string                                    // folder of the log of seconds; "" for none
 }
 
 // Result is what came of a day. Its wrong answers are those of visits and of canaries.
@@ -80,6 +81,7 @@ func (c Config) playLoad(ctx context.Context, canaries *Canaries) (*load.Result,
 		Visit:    script.Visit,
 		Judge:    script.Judge,
 		Progress: c.Progress,
+		Dir:      c.Dir,
 	})
 }
 

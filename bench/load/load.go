@@ -41,22 +41,30 @@ type Plan struct {
 	Visit    func(i uint64) Visit                 // what visit i sends; pure, called from many goroutines
 	Judge    func(i uint64, a Answer) Judgement   // what its answer is worth; pure, called from one goroutine
 	Progress func(now time.Duration, at Progress) // called once a second if not nil; must return soon
+	Dir      string                               // folder in which [SecondsFile] grows as the run goes; "" for none
 }
 
 // Run plays the plan until every visit has its outcome and returns what came of it. When ctx is cancelled no further visit is
 // sent once the next one's time has come; those on their way are waited for, and the result says that it was interrupted. The
-// error is that of an edge whose address makes no sense.
+// error is that of an edge whose address makes no sense, or of a folder that takes no log.
 func Run(ctx context.Context, p Plan) (*Result, error) {
 	transport, err := NewTransport(p.Edges, p.Key, p.Visit)
 	if err != nil {
 		return nil, err
 	}
 	defer transport.Close()
+	seconds, err := openSeconds(p.Dir)
+	if err != nil {
+		return nil, err
+	}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport}),
 		vegeta.Workers(firstWorkers), vegeta.MaxWorkers(maxWorkers))
 	pace := &pacer{Schedule: p.Schedule, stop: ctx.Done()}
 	tally := newTally(p)
+	tally.seconds = seconds
 	collect(tally, transport, attacker.Attack(number, pace, 0, ""))
+
+	tally.end(transport.Sent())
 
 	r := tally.result
 	r.Accounts.Sent = transport.Sent()

@@ -17,6 +17,7 @@ type Result struct {
 	Wrongs
 	Failure     string // why the last visit failed that did
 	Interrupted bool
+	Unlogged    string // why the log of seconds is not whole
 
 	Latency  *Timer // of each answer, from its scheduled time
 	Service  *Timer // of each answer, from its sending

@@ -23,6 +23,7 @@ type tally struct {
 	start    time.Time
 	result   *Result
 	recent   *Timer // latency since the last report
+	seconds  *secondsLog
 	answered uint64
 }
 
@@ -33,36 +34,51 @@ func newTally(p Plan) *tally {
 
 func (t *tally) add(hit *vegeta.Result) {
 	r, due := t.result, t.start.Add(t.plan.Schedule.Due(hit.Seq))
-	r.Lateness.Record(hit.Timestamp.Sub(due))
+	lag, latency := hit.Timestamp.Sub(due), hit.End().Sub(due)
+	r.Lateness.Record(lag)
 	if hit.Code == 0 {
 		r.Accounts.Outcomes[Failed]++
+		t.seconds.add(Failed, lag, 0, false)
 		r.Failure = strings.TrimPrefix(hit.Error, errorPrefix)
 		return
 	}
 	t.answered++
 	r.Service.Record(hit.Latency)
-	r.Latency.Record(hit.End().Sub(due))
-	t.recent.Record(hit.End().Sub(due))
+	r.Latency.Record(latency)
+	t.recent.Record(latency)
 	if hit.Code == http.StatusTooManyRequests || hit.Code == http.StatusServiceUnavailable {
 		r.Accounts.Outcomes[Refused]++
+		t.seconds.add(Refused, lag, latency, false)
 		return
 	}
 	j := t.plan.Judge(hit.Seq, Answer{Code: int(hit.Code), Header: hit.Headers, Body: hit.Body, At: hit.End()})
 	r.Accounts.Outcomes[j.Outcome]++
+	t.seconds.add(j.Outcome, lag, latency, j.Wrong != nil)
 	if j.Wrong != nil {
 		r.AddWrong(*j.Wrong)
 	}
 }
 
+// end writes what came after the last whole second.
+func (t *tally) end(sent uint64) {
+	elapsed := time.Since(t.start)
+	t.seconds.write(elapsed, t.plan.Schedule.DueBy(elapsed), sent, t.recent.Summary())
+	if err := t.seconds.close(); err != nil {
+		t.result.Unlogged = err.Error()
+	}
+}
+
 func (t *tally) report(sent uint64) {
 	elapsed := time.Since(t.start)
+	planned, recent := t.plan.Schedule.DueBy(elapsed), t.recent.Summary()
+	t.seconds.write(elapsed, planned, sent, recent)
 	if t.plan.Progress != nil {
 		t.plan.Progress(elapsed, Progress{
-			Planned:  t.plan.Schedule.DueBy(elapsed),
+			Planned:  planned,
 			Sent:     sent,
 			Answered: t.answered,
 			Wrong:    t.result.Wrong,
-			P99:      t.recent.Summary().P99,
+			P99:      recent.P99,
 		})
 	}
 	t.recent.Reset()

@@ -7,7 +7,7 @@ import "fmt"
 const MaxLateness = 100
 
 // rules are what a believable run keeps. Each returns why it is broken, as a sentence, or "".
-var rules = []func(*Result) string{interrupted, accounts, unsent, failed, refused, late}
+var rules = []func(*Result) string{interrupted, accounts, unsent, failed, refused, late, unlogged}
 
 // Reasons returns why the result should not be believed; none when it is valid. A wrong answer is no reason: that is a result.
 func Reasons(r *Result) []string {
@@ -58,6 +58,13 @@ func refused(r *Result) string {
 func late(r *Result) string {
 	if p99 := r.Lateness.Summary().P99; p99 > MaxLateness {
 		return fmt.Sprintf("visits were sent late, p99 %.0f ms where %d ms is allowed: this rate was not carried", p99, MaxLateness)
+	}
+	return ""
+}
+
+func unlogged(r *Result) string {
+	if r.Unlogged != "" {
+		return "the log of seconds is not whole: " + r.Unlogged
 	}
 	return ""
 }

@@ -3,6 +3,8 @@ package report
 import (
 	"html/template"
 	"math"
+
+	"github.com/scanedge/scanedge/bench/load"
 )
 
 // Charts are made for a width: an SVG that is shrunk to a phone can't be read.
@@ -49,7 +51,7 @@ func tails(all []span, width float64) template.HTML {
 
 // heat shows how many answers took how long, by time. Its scale is logarithmic both ways: a tail is one in a thousand.
 func heat(all []span, width float64) template.HTML {
-	low, high := heatBuckets, 0
+	low, high := load.HeatBuckets, 0
 	for i := range all {
 		for bucket, n := range all[i].heat {
 			if n > 0 {
@@ -65,7 +67,7 @@ func heat(all []span, width float64) template.HTML {
 	c.times(long(all))
 	for bucket := low; bucket <= high; bucket++ {
 		y := roomAbove + row*float64(high-bucket)
-		c.text(c.left-6, y+row/2+4, "end", "<"+millis(heatBound(bucket)))
+		c.text(c.left-6, y+row/2+4, "end", bucketName(bucket))
 		for i := range all {
 			if n := all[i].heat[bucket]; n > 0 {
 				x := c.x(all[i].from)
@@ -81,6 +83,13 @@ func heat(all []span, width float64) template.HTML {
 	}
 	c.text(x+6, 14, "start", "1 in 10,000 to all of its second")
 	return c.done()
+}
+
+func bucketName(bucket int) string {
+	if bucket == load.HeatBuckets-1 {
+		return "slower"
+	}
+	return "<" + millis(heatBound(bucket))
 }
 
 // weight is 1 for all of a span's answers, and less by a quarter for each tenth of them.

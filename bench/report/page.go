@@ -23,7 +23,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 // figure is a chart in both of its widths; empty where there is nothing to show.
 type figure struct{ Wide, Narrow template.HTML }
 
-func draw(seconds []Second, make func([]span, float64) template.HTML) figure {
+func draw(seconds []load.Second, make func([]span, float64) template.HTML) figure {
 	if len(seconds) == 0 {
 		return figure{}
 	}
@@ -47,7 +47,7 @@ type page struct {
 }
 
 // Page returns the report as one page of HTML, with the curves that the seconds show.
-func (r *Report) Page(seconds []Second) ([]byte, error) {
+func (r *Report) Page(seconds []load.Second) ([]byte, error) {
 	p := page{
 		Report: r, Verdict: r.word(), Logged: len(seconds), Facts: r.facts(),
 		Rates: draw(seconds, rates), Heat: draw(seconds, heat), Tails: draw(seconds, tails), Failures: draw(seconds, failures),

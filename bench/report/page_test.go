@@ -15,14 +15,14 @@ import (
 )
 
 // rush is a log of n seconds with a spike in the middle, which refuses and fails a few where it is spoilt.
-func rush(n int, spoilt bool) []Second {
-	all := make([]Second, n)
+func rush(n int, spoilt bool) []load.Second {
+	all := make([]load.Second, n)
 	for i := range all {
 		rate := uint64(2000)
 		if i > n/2 && i < n/2+n/10 {
 			rate = 20_000
 		}
-		s := Second{Second: i, Planned: rate, Sent: rate, Answered: rate, Visits: rate * 2, Outcomes: map[load.Outcome]uint64{"green": rate}}
+		s := load.Second{Second: i, Planned: rate, Sent: rate, Answered: rate, Visits: rate * 2, Outcomes: map[load.Outcome]uint64{"green": rate}}
 		s.Latency = load.Summary{P50: 0.6, P99: 2 + float64(rate)/2000, P999: 40, Max: 45, Count: int64(rate)}
 		s.Lag = load.Summary{P50: 0.1, P99: 0.4 + float64(i%3)/10, Max: 3, Count: int64(rate)}
 		s.Heat = []uint32{uint32(rate) / 5, uint32(rate) / 2, uint32(rate) * 3 / 10, 40, 20, 5, 2, 1, 1}
@@ -35,7 +35,7 @@ func rush(n int, spoilt bool) []Second {
 	return all
 }
 
-func logOf(t *testing.T, dir string, seconds []Second, rest string) {
+func logOf(t *testing.T, dir string, seconds []load.Second, rest string) {
 	t.Helper()
 	var b strings.Builder
 	for _, s := range seconds {
@@ -56,7 +56,7 @@ var elsewhere = regexp.MustCompile(`(?i)<script|<link|<img|<iframe|@import|url\(
 func TestPage(t *testing.T) {
 	for name, c := range map[string]struct {
 		report        *Report
-		seconds       []Second
+		seconds       []load.Second
 		first         string
 		has, has2, no string
 	}{
@@ -64,7 +64,7 @@ func TestPage(t *testing.T) {
 		"invalid":         {sample("late & <b>"), rush(1800, true), "INVALID</h1>", "late &amp; &lt;b&gt;", "errors a second by kind", "<b>\""},
 		"no log":          {sample(), nil, "VALID</h1>", "No log of seconds", "canary", "<svg"},
 		"one second":      {sample(), rush(1, false), "VALID</h1>", "<svg", "0:00", "NaN"},
-		"an empty second": {sample(), []Second{{}}, "VALID</h1>", "None in 1 seconds", "<svg", "NaN"},
+		"an empty second": {sample(), []load.Second{{}}, "VALID</h1>", "None in 1 seconds", "<svg", "NaN"},
 	} {
 		c.report.PushToVisible.Count = 0
 		c.report.Ops = []Op{{Name: "own<code>", Requests: 5, Visits: 500, Latency: load.Summary{Count: 5}}}
@@ -124,6 +124,15 @@ func TestSpans(t *testing.T) {
 	}
 	if n := len(spans(seconds, 300)); n > 300 || planned != want || heat != wantHeat || errors != wantErrors || errors == 0 {
 		t.Errorf("%d spans of %d planned, %d in heat, %d errors; want %d, %d, %d", n, planned, heat, errors, want, wantHeat, wantErrors)
+	}
+}
+
+// Answers that came in after the end make no second of their own, which would look as if the rate had fallen.
+func TestStragglersBelongToTheLastSecond(t *testing.T) {
+	seconds := append(rush(4, false), load.Second{Second: 4, Answered: 2, Heat: []uint32{2}})
+	all := spans(seconds, 300)
+	if last := all[len(all)-1]; len(all) != 4 || last.to != 4 || last.answered != 2002 || last.rate(last.planned) != 2000 {
+		t.Errorf("%d spans, the last %+v", len(all), last)
 	}
 }
 

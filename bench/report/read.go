@@ -51,14 +51,14 @@ func readJSON(dir, name string, into any) error {
 const Unknown load.Outcome = "unknown"
 
 // killed makes the report of a run that left only its log.
-func killed(run *Run, seconds []Second) *Report {
+func killed(run *Run, seconds []load.Second) *Report {
 	last, answered := 0, uint64(0)
 	r := &Report{
 		Killed: true, Planned: run.Visits, Outcomes: map[load.Outcome]uint64{}, Examples: []load.Example{}, Ops: []Op{},
 		Visits: run.Visits, Duration: run.Duration, Started: run.Started, Rate: float64(run.Visits) / max(run.Duration, 1e-9),
 		Machine: Machine{run.Environment.Processors, runtime.GOOS, runtime.GOARCH, run.Environment.Versions["go"]},
 	}
-	var heat [heatBuckets]uint64
+	var heat [load.HeatBuckets]uint64
 	for _, s := range seconds {
 		last = s.Second + 1
 		r.Sent, r.Wrong = r.Sent+s.Sent, r.Wrong+s.Wrong
@@ -83,7 +83,7 @@ func killed(run *Run, seconds []Second) *Report {
 }
 
 // atMost returns percentiles that answers by bucket can't exceed.
-func atMost(heat [heatBuckets]uint64, longest float64) load.Summary {
+func atMost(heat [load.HeatBuckets]uint64, longest float64) load.Summary {
 	var all uint64
 	for _, n := range heat {
 		all += n
@@ -91,7 +91,7 @@ func atMost(heat [heatBuckets]uint64, longest float64) load.Summary {
 	at := func(q float64) float64 {
 		rank, below := uint64(math.Ceil(q*float64(all))), uint64(0)
 		for i, n := range heat {
-			if below += n; below >= rank && all > 0 {
+			if below += n; below >= rank && all > 0 && i < load.HeatBuckets-1 {
 				return min(heatBound(i), longest)
 			}
 		}

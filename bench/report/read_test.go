@@ -57,6 +57,15 @@ func TestReadOfAKilledRun(t *testing.T) {
 	}
 }
 
+// What is slower than the last bound has no bound but the longest.
+func TestNoBoundForTheSlowest(t *testing.T) {
+	var heat [load.HeatBuckets]uint64
+	heat[0], heat[load.HeatBuckets-1] = 90, 10
+	if got, want := atMost(heat, 60_000), (load.Summary{P50: 0.25, P99: 60_000, P999: 60_000, Max: 60_000, Count: 100}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
 func TestReadOfARunThatLoggedNothing(t *testing.T) {
 	r, err := Read(begun(t))
 	if err != nil || r.ExitCode() != ExitInvalid || r.Unsent != 20_000 || r.Latency.Count != 0 {

@@ -8,12 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/scanedge/scanedge/bench/load"
 )
 
 // Names of a run's files, beside [File].
 const (
 	RunFile     = "run.json"
-	SecondsFile = "seconds.ndjson"
+	SecondsFile = load.SecondsFile
 	TextFile    = "report.txt"
 	JUnitFile   = "junit.xml"
 	PageFile    = "report.html"

@@ -13,28 +13,11 @@ import (
 	"github.com/scanedge/scanedge/bench/load"
 )
 
-// Second is one line of the log of seconds: what happened in that second, not until then.
-type Second struct {
-	Second   int                     `json:"second"`  // from the start
-	Planned  uint64                  `json:"planned"` // requests due in it
-	Sent     uint64                  `json:"sent"`
-	Answered uint64                  `json:"answered"`
-	Visits   uint64                  `json:"visits"` // that the answers stand for
-	Wrong    uint64                  `json:"wrong"`
-	Outcomes map[load.Outcome]uint64 `json:"outcomes"`
-	Latency  load.Summary            `json:"latency_ms"`     // of the answers of this second, from the scheduled time
-	Lag      load.Summary            `json:"lag_ms"`         // of the sendings
-	Heat     []uint32                `json:"heat,omitempty"` // answers by latency: under 0.25 ms, 0.5 ms, 1 ms, and so on
-}
-
-// heatBound returns the latency in milliseconds that answers in a bucket of [Second.Heat] are under.
-func heatBound(bucket int) float64 { return 0.25 * float64(uint64(1)<<bucket) }
-
-// heatBuckets are up to 8 s; what is slower is in the last one, or in one after it.
-const heatBuckets = 17
+// heatBound is in milliseconds.
+func heatBound(bucket int) float64 { return load.HeatBound(bucket).Seconds() * 1000 }
 
 // ReadSeconds reads a run's log of seconds. A last line that was cut off is left out; where there is no log there are no seconds.
-func ReadSeconds(dir string) ([]Second, error) {
+func ReadSeconds(dir string) ([]load.Second, error) {
 	path := filepath.Join(dir, SecondsFile)
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,7 +27,7 @@ func ReadSeconds(dir string) ([]Second, error) {
 		return nil, fmt.Errorf("reading the log of seconds: %w", err)
 	}
 	defer f.Close()
-	var all []Second
+	var all []load.Second
 	for lines := bufio.NewReader(f); ; {
 		line, err := lines.ReadBytes('\n')
 		if err == io.EOF {
@@ -53,8 +36,8 @@ func ReadSeconds(dir string) ([]Second, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
-		var s Second
-		if err := json.Unmarshal(line, &s); err != nil || len(s.Heat) > heatBuckets || s.Second < 0 {
+		var s load.Second
+		if err := json.Unmarshal(line, &s); err != nil || len(s.Heat) > load.HeatBuckets || s.Second < 0 {
 			return nil, fmt.Errorf("%s: line %d is no second of a run (%v): remove the line to leave that second out", path, len(all)+1, err)
 		}
 		all = append(all, s)
@@ -67,14 +50,21 @@ type span struct {
 	planned, sent, answered, visits uint64
 	wrong, failed, refused          uint64
 	p50, p99, lag                   float64 // of the worst of its seconds
-	heat                            [heatBuckets]uint64
+	heat                            [load.HeatBuckets]uint64
 }
 
-// spans joins seconds until there are at most so many.
-func spans(seconds []Second, most int) []span {
+// spans joins seconds until there are at most so many. Answers that came after the last second that was planned belong to it.
+func spans(seconds []load.Second, most int) []span {
 	each := max(1, (len(seconds)+most-1)/most)
 	var all []span
 	for i, s := range seconds {
+		if stragglers := i == len(seconds)-1 && i > 0 && s.Planned == 0 && s.Sent == 0; stragglers {
+			last := &all[len(all)-1]
+			to := last.to
+			last.add(s)
+			last.to = to // or the last second would seem to have half its rate
+			return all
+		}
 		if i%each == 0 {
 			all = append(all, span{from: float64(s.Second)})
 		}
@@ -83,7 +73,7 @@ func spans(seconds []Second, most int) []span {
 	return all
 }
 
-func (c *span) add(s Second) {
+func (c *span) add(s load.Second) {
 	c.to = float64(s.Second + 1)
 	c.planned, c.sent, c.answered, c.visits = c.planned+s.Planned, c.sent+s.Sent, c.answered+s.Answered, c.visits+s.Visits
 	c.wrong, c.failed, c.refused = c.wrong+s.Wrong, c.failed+s.Outcomes[load.Failed], c.refused+s.Outcomes[load.Refused]

@@ -94,6 +94,7 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 		return err
 	}
 	asked := b.asked(config)
+	config.Dir = b.out
 	if b.out != "" {
 		if err := report.Begin(b.out, asked); err != nil {
 			return usageError("--out: %w", err)
