@@ -1,14 +1,23 @@
 // Package day is the launch day: what a fleet is asked on it, and what each answer must be.
 //
 // The suite speaks to the fleet over HTTP, as its users do, and knows nothing else of it but the rule by which the demo
-// population was made. Of every hundred visits 85 ask for a subject that is known, 5 for one that is not, 5 bring something
-// that is no code, and 5 are uploads of 20 codes. All along, a few canary subjects are turned at the origin, and each turn is
-// timed until the last edge shows it.
+// population was made, and its code keys. What visits ask, and how busy the day is at which time, is a [Scenario]'s; without one,
+// of every hundred visits 85 ask for a subject that is known, 5 for one that is not, 5 bring something that is no code, and 5 are
+// uploads of 20 codes. All along, a few canary subjects are turned at the origin, and each turn is timed until the last edge shows it.
+//
+//   - curve.go, arrivals.go: [Curve] and [Arrivals], when visits come
+//   - scenario.go, scenarios: [Scenario] and its files
+//   - script.go, mix.go, population.go, malformed.go: [Script], what visit i asks
+//   - want.go, judge.go: what its answer must be
+//   - subjects.go: [Subjects], registered and changed while the run goes on, and trips
+//   - canary.go, turn.go: [Canaries]
 //
 // What holds:
 //   - Visit i, and what its answer must be, follow from (seed, i): see [Script].
 //   - Every answer is judged, every line of an upload too. A wrong one is a failure, not a statistic.
 //   - An edge that says offset n answers for every push acknowledged up to n: an old status there is wrong, not late.
+//   - A subject whose status changes may be shown newer than its answer's offset, never older; and an answer that is not marked is
+//     from no earlier than what was acknowledged ten seconds before: an edge's lease, and the longest that an answer takes.
 //   - A run changes only subjects named after itself (day-SEED-…), and takes them away at the end: it can be repeated.
 package day
 
@@ -32,6 +41,10 @@ type Config struct {
 
 	Seed     uint64
 	Schedule load.Schedule
+	Scenario *Scenario                                 // nil: the simple mix
+	CodeKeys CodeKeys                                  // of the population's issuers; a scenario needs them
+	Visits   uint64                                    // of the scenario's whole day, of which an upload's codes are one each
+	First    uint64                                    // which request of that day is the schedule's first
 	Progress func(now time.Duration, at load.Progress) // called once a second if not nil; must return soon
 	Dir      string                                    // folder of the log of seconds; "" for none
 }
@@ -44,36 +57,53 @@ type Result struct {
 	Reasons []string     // why the result should not be believed; none when it is valid
 }
 
-// Play plays the day: canaries on their base, the load with canaries turning, canaries removed. When the canaries can't be set
+// Play plays the day: the run's own subjects and canaries on their base, the load while they change, all of them removed. When the canaries can't be set
 // no visit is sent, and the result is invalid for that. When ctx is cancelled the day ends early and is invalid too. The error
-// is that of an edge whose address makes no sense.
+// is that of an edge whose address makes no sense, or of an issuer without a code key.
 func Play(ctx context.Context, c Config) (*Result, error) {
 	origin := scanedge.NewOrigin(c.Origin, c.PushToken)
 	push := func(ctx context.Context, issuer string, deltas []scanedge.Delta) (scanedge.Receipt, error) {
 		return origin.Push(ctx, issuer, deltas)
 	}
 	canaries := NewCanaries(c.Seed, c.Population.Issuers, push, c.watchposts())
-	r, err := load.NewResult(c.Schedule), error(nil)
-	if canaries.Settle(ctx) {
-		r, err = c.playLoad(ctx, canaries)
+	script, err := c.script(push)
+	if err != nil {
+		return nil, err
+	}
+	own, r := script.own(), load.NewResult(c.Schedule)
+	if own.Settle(ctx, c.watchposts()) && canaries.Settle(ctx) {
+		r, err = c.playLoad(ctx, script, canaries)
 	} else {
 		r.Interrupted = ctx.Err() != nil
 	}
 	canaries.Remove(ctx)
+	own.Remove(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return conclude(r, canaries), nil
+	return conclude(r, canaries, own), nil
 }
 
-// playLoad plays the visits while canaries turn.
-func (c Config) playLoad(ctx context.Context, canaries *Canaries) (*load.Result, error) {
+// script is what the visits are.
+func (c Config) script(push Push) (*Script, error) {
+	s := NewScript(c.Seed, c.Edges, c.Population)
+	if c.Scenario == nil {
+		return s, nil
+	}
+	own := NewSubjects(c.Seed, c.Scenario, c.Population, c.Schedule.Over(), push)
+	mix, err := newMix(c.Scenario, c.Visits, c.Population.Issuers, c.CodeKeys, own, c.Schedule.Due)
+	s.mix, s.first = mix, c.First
+	return s, err
+}
+
+// playLoad plays the visits while canaries turn, and subjects are registered and changed.
+func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries) (*load.Result, error) {
 	over := make(chan struct{})
 	var flying sync.WaitGroup
 	flying.Go(func() { canaries.Fly(ctx, over) })
+	flying.Go(func() { script.own().Push(ctx, over) })
 	defer flying.Wait()
 	defer close(over)
-	script := NewScript(c.Seed, c.Edges, c.Population)
 	return load.Run(ctx, load.Plan{
 		Edges:    c.Edges,
 		Key:      c.ScannerKey,
@@ -94,12 +124,12 @@ func (c Config) watchposts() []Watchpost {
 }
 
 // conclude joins what visits and canaries have to say.
-func conclude(r *load.Result, canaries *Canaries) *Result {
+func conclude(r *load.Result, canaries *Canaries, own *Subjects) *Result {
 	r.Join(canaries.Wrongs)
 	return &Result{
 		Result:  r,
 		Visible: canaries.Visible.Summary(),
 		Acked:   canaries.Acked.Summary(),
-		Reasons: slices.Concat(load.Reasons(r), canaries.Reasons()),
+		Reasons: slices.Concat(load.Reasons(r), canaries.Reasons(), own.Reasons()),
 	}
 }

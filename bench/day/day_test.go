@@ -127,7 +127,7 @@ func TestStallingFleetIsInvalid(t *testing.T) {
 			time.Sleep(400 * time.Millisecond)
 		}
 	})
-	f.config.Schedule = load.Schedule{Visits: 1000, Over: time.Second}
+	f.config.Schedule = load.Constant{N: 1000, For: time.Second}
 	r := play(t, t.Context(), f.config)
 	if r.Wrong > 0 || !strings.Contains(strings.Join(r.Reasons, ";"), "sent late") {
 		t.Errorf("wrong %d, reasons %q", r.Wrong, r.Reasons)
@@ -155,7 +155,7 @@ func TestInterruptedDayIsInvalidAndCleansUp(t *testing.T) {
 			cancel()
 		}
 	})
-	f.config.Schedule = load.Schedule{Visits: 1_000_000, Over: 1000 * time.Second}
+	f.config.Schedule = load.Constant{N: 1_000_000, For: 1000 * time.Second}
 	r := play(t, ctx, f.config)
 	if len(r.Reasons) == 0 || r.Reasons[0] != "the run was interrupted" || r.Accounts.Check() != nil {
 		t.Errorf("reasons %q, accounts %+v", r.Reasons, r.Accounts)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/bench/load"
+	"github.com/scanedge/scanedge/edge/passcode"
 )
 
 func TestMain(m *testing.M) {
@@ -71,7 +72,7 @@ func newFleet(t *testing.T, subjects uint64, spoil func(n uint64, ctx *fasthttp.
 		ScannerKey: testKey,
 		Population: Population{Issuers: issuers, Subjects: subjects},
 		Seed:       1,
-		Schedule:   load.Schedule{Visits: visits, Over: time.Second},
+		Schedule:   load.Constant{N: visits, For: time.Second},
 	}
 	return f
 }
@@ -100,7 +101,8 @@ func (f *fakeFleet) edge(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("Cache-Control", "no-store")
 	uri := string(ctx.Request.Header.RequestURI())
 	switch {
-	case string(ctx.Request.Header.Peek("Authorization")) != "Bearer "+testKey:
+	case string(ctx.Request.Header.Peek("Authorization")) != "Bearer "+testKey &&
+		!(len(ctx.Request.Header.Peek("Authorization")) == 0 && strings.HasPrefix(uri, "/v1/scan/SE1.")):
 		problem(ctx, scanedge.NoKey)
 	case ctx.IsPost() && uri == "/v1/scan":
 		ctx.SetContentType("application/x-ndjson")
@@ -157,6 +159,9 @@ func decode(raw string) (code string, ok bool) {
 
 // judge says what the API promises of a decoded code.
 func (f *fakeFleet) judge(code string) scanedge.Answer {
+	if strings.HasPrefix(code, "SE1.") {
+		return f.judgeRolling(code)
+	}
 	issuer, subject, colon := strings.Cut(code, ":")
 	odd := func(r rune) bool { return !('a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '-') }
 	if !colon || issuer == "" || len(issuer) > 16 || strings.ContainsFunc(issuer, odd) || subject == "" || len(subject) > 64 ||
@@ -165,6 +170,9 @@ func (f *fakeFleet) judge(code string) scanedge.Answer {
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if issuer == "day-elsewhere" {
+		return scanedge.Answer{Error: scanedge.IssuerNotHeld}
+	}
 	d, known := f.records[code]
 	if !known {
 		return scanedge.Answer{Error: scanedge.UnknownSubject}
@@ -174,6 +182,27 @@ func (f *fakeFleet) judge(code string) scanedge.Answer {
 		v.Status = scanedge.Lapsed
 	}
 	return scanedge.Answer{Verdict: v}
+}
+
+// judgeRolling says what a rolling code of the demo issuers is.
+func (f *fakeFleet) judgeRolling(code string) scanedge.Answer {
+	var c passcode.Code
+	if !passcode.Parse([]byte(code), &c) {
+		return scanedge.Answer{Error: scanedge.MalformedCode}
+	}
+	ring := passcode.Keyring{Keys: []passcode.Key{testCodeKeys[string(c.Issuer())]}, Window: 1}
+	switch {
+	case !ring.Verify(&c):
+		return scanedge.Answer{Error: scanedge.ForgedCode}
+	case ring.Standing(&c, time.Now().Unix()) != passcode.Current:
+		return scanedge.Answer{Error: scanedge.CodeExpired}
+	}
+	return f.judge(string(c.Issuer()) + ":" + string(c.Subject()))
+}
+
+var testCodeKeys = CodeKeys{
+	"demo-a": passcode.NewKey("demo-a", 3, bytes.Repeat([]byte{1}, 32)),
+	"demo-b": passcode.NewKey("demo-b", 4, bytes.Repeat([]byte{2}, 32)),
 }
 
 func (f *fakeFleet) origin(ctx *fasthttp.RequestCtx) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -29,7 +30,7 @@ const (
 // Judge says what the answer to visit i is worth.
 func (s *Script) Judge(i uint64, a load.Answer) load.Judgement {
 	v := s.at(i)
-	f := finding{code: v.asks[0].code}
+	f := finding{code: v.asks[0].text(a.At), own: s.own()}
 	switch {
 	case a.Code != http.StatusOK:
 		f.judgeProblem(v, a)
@@ -65,6 +66,31 @@ type finding struct {
 	code     string // where the fault is
 	expected string // of an upload's line
 	got      []byte
+
+	own *Subjects // nil: the run has no subjects of its own
+}
+
+// own are the subjects that the run pushes, if it does.
+func (s *Script) own() *Subjects {
+	if s.mix == nil {
+		return nil
+	}
+	return s.mix.own
+}
+
+// faultOf is what is wrong with what was said, in view of what the run has pushed.
+func (f *finding) faultOf(w want, s said, at time.Time) string {
+	if f.own == nil {
+		return w.fault(s, at)
+	}
+	if w.moves > 0 {
+		w = f.own.settle(w, s, at)
+	}
+	fault := w.fault(s, at)
+	if fault == "" && s.Error == "" {
+		fault = f.own.late(s)
+	}
+	return fault
 }
 
 func (f *finding) judgeVerdict(w want, a load.Answer) {
@@ -77,7 +103,7 @@ func (f *finding) judgeVerdict(w want, a load.Answer) {
 	case fault != "":
 		f.fault = fault
 	default:
-		f.fault = cmp.Or(faultOfHeader(a.Header, verdictType), w.fault(said, a.At))
+		f.fault = cmp.Or(faultOfHeader(a.Header, verdictType), f.faultOf(w, said, a.At))
 	}
 }
 
@@ -89,10 +115,14 @@ func (f *finding) judgeProblem(v visit, a load.Answer) {
 	}
 	unreadable := json.Unmarshal(a.Body, &p) != nil
 	f.outcome = Other
-	if p.Type == scanedge.UnknownSubject || p.Type == scanedge.MalformedCode {
+	switch p.Type {
+	case scanedge.UnknownSubject, scanedge.MalformedCode, scanedge.IssuerNotHeld, scanedge.ForgedCode, scanedge.CodeExpired:
 		f.outcome = load.Outcome(p.Type)
 	}
 	w := v.asks[0].want
+	if f.own != nil && w.moves > 0 {
+		w = f.own.settle(w, said{Error: p.Type}, a.At)
+	}
 	switch {
 	case v.upload || w.problem == "":
 		f.fault = "a problem"
@@ -123,9 +153,9 @@ func (f *finding) judgeUpload(asks []question, a load.Answer) {
 			f.outcome = load.Refused
 			continue
 		}
-		if fault = cmp.Or(fault, q.want.fault(said, a.At)); fault != "" {
+		if fault = cmp.Or(fault, f.faultOf(q.want, said, a.At)); fault != "" {
 			f.fault = fmt.Sprintf("line %d, %s", k+1, fault)
-			f.code, f.expected, f.got = q.code, q.want.String(), lines[k]
+			f.code, f.expected, f.got = q.text(a.At), q.want.String(), lines[k]
 			return
 		}
 	}

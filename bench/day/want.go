@@ -18,6 +18,9 @@ type want struct {
 	issuer  string
 	status  scanedge.Status
 	problem scanedge.ProblemType // then there is no verdict
+
+	moves  movement // of the run's own subjects, of which there may be more right answers; see [Subjects]
+	number uint64
 }
 
 var (
@@ -40,6 +43,7 @@ type said struct {
 	Until  *time.Time           `json:"until"`
 	Reason *int                 `json:"reason"`
 	Offset uint64               `json:"offset"`
+	Stale  bool                 `json:"stale"`
 	Error  scanedge.ProblemType `json:"error"`
 }
 

@@ -68,7 +68,7 @@ func Run(ctx context.Context, p Plan) (*Result, error) {
 
 	r := tally.result
 	r.Accounts.Sent = transport.Sent()
-	r.Accounts.Unsent = p.Schedule.Visits - pace.sent
+	r.Accounts.Unsent = p.Schedule.Visits() - pace.sent
 	r.Interrupted = ctx.Err() != nil
 	return r, nil
 }

@@ -55,7 +55,7 @@ func TestRunJudgesEveryVisitByItsNumber(t *testing.T) {
 		})
 	}
 	a, b := serve(t, "a", note("a")), serve(t, "b", note("b"))
-	r, err := Run(t.Context(), plan(Schedule{visits, 500 * time.Millisecond}, a, b))
+	r, err := Run(t.Context(), plan(Constant{visits, 500 * time.Millisecond}, a, b))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestRunAccountsForEveryOutcome(t *testing.T) {
 			ctx.SetBodyString("/another")
 		}
 	}))
-	r, err := Run(t.Context(), plan(Schedule{visits, 200 * time.Millisecond}, edge))
+	r, err := Run(t.Context(), plan(Constant{visits, 200 * time.Millisecond}, edge))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestLatencyCountsFromTheSchedule(t *testing.T) {
 	edge := serve(t, "a", echo(func(string, *fasthttp.RequestCtx) {
 		time.Sleep(time.Until(begun().Add(stall))) // all wait for the same moment
 	}))
-	r, err := Run(t.Context(), plan(Schedule{visits, 100 * time.Millisecond}, edge))
+	r, err := Run(t.Context(), plan(Constant{visits, 100 * time.Millisecond}, edge))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestLatencyCountsFromTheSchedule(t *testing.T) {
 }
 
 func TestRunReportsOnceASecond(t *testing.T) {
-	p := plan(Schedule{110, 1100 * time.Millisecond}, serve(t, "a", echo(func(string, *fasthttp.RequestCtx) {})))
+	p := plan(Constant{110, 1100 * time.Millisecond}, serve(t, "a", echo(func(string, *fasthttp.RequestCtx) {})))
 	var lines []Progress
 	p.Progress = func(now time.Duration, at Progress) { lines = append(lines, at) }
 	if _, err := Run(t.Context(), p); err != nil {
@@ -146,7 +146,7 @@ func TestRunEndsEarlyWhenInterrupted(t *testing.T) {
 			cancel()
 		}
 	}))
-	r, err := Run(ctx, plan(Schedule{1_000_000, 1000 * time.Second}, edge))
+	r, err := Run(ctx, plan(Constant{1_000_000, 1000 * time.Second}, edge))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestRunEndsEarlyWhenInterrupted(t *testing.T) {
 }
 
 func TestRunNamesAnOddEdge(t *testing.T) {
-	if _, err := Run(t.Context(), plan(Schedule{1, time.Second}, Edge{"edge-9", "nowhere"})); err == nil {
+	if _, err := Run(t.Context(), plan(Constant{1, time.Second}, Edge{"edge-9", "nowhere"})); err == nil {
 		t.Error("an edge without an address was accepted")
 	}
 }

@@ -29,7 +29,7 @@ func NewResult(s Schedule) *Result {
 	return &Result{
 		Schedule: s,
 		Started:  time.Now(),
-		Accounts: Accounts{Planned: s.Visits, Unsent: s.Visits, Outcomes: map[Outcome]uint64{}},
+		Accounts: Accounts{Planned: s.Visits(), Unsent: s.Visits(), Outcomes: map[Outcome]uint64{}},
 		Latency:  NewTimer(),
 		Service:  NewTimer(),
 		Lateness: NewTimer(),

@@ -11,53 +11,60 @@ import (
 // Grace is how long after the schedule's end late visits may still be sent. What is left then stays unsent.
 const Grace = 5 * time.Second
 
-// Schedule is open and has one constant rate: visit i is due at i · Over / Visits after the start.
-type Schedule struct {
-	Visits uint64        // at least 1
-	Over   time.Duration // at least 1 ns
+// Schedule is open: when visits are due is fixed before the run, whatever the answers do.
+type Schedule interface {
+	Visits() uint64                     // how many requests are planned; at least 1
+	Over() time.Duration                // when the last of them is due, at the latest
+	Due(i uint64) time.Duration         // when request i is, after the start; it does not decrease
+	DueBy(elapsed time.Duration) uint64 // how many are, at a time after the start
+	Rate(elapsed time.Duration) float64 // how many a second, at that time
+	String() string
 }
 
-var _ vegeta.Pacer = Schedule{}
+// Constant is the schedule of one constant rate: visit i is due at i · For / N after the start.
+type Constant struct {
+	N   uint64        // at least 1
+	For time.Duration // at least 1 ns
+}
 
-// Due returns the time after the start at which visit i, up to Visits, is to be sent.
-func (s Schedule) Due(i uint64) time.Duration {
-	hi, lo := bits.Mul64(i, uint64(s.Over))
-	due, _ := bits.Div64(hi, lo, s.Visits)
+var _ Schedule = Constant{}
+
+// Visits returns N.
+func (s Constant) Visits() uint64 { return s.N }
+
+// Over returns For.
+func (s Constant) Over() time.Duration { return s.For }
+
+// Due returns the time after the start at which visit i, up to N, is to be sent.
+func (s Constant) Due(i uint64) time.Duration {
+	hi, lo := bits.Mul64(i, uint64(s.For))
+	due, _ := bits.Div64(hi, lo, s.N)
 	return time.Duration(due)
 }
 
 // DueBy returns how many visits are due at the given time after the start.
-func (s Schedule) DueBy(elapsed time.Duration) uint64 {
+func (s Constant) DueBy(elapsed time.Duration) uint64 {
 	if elapsed < 0 {
 		return 0
 	}
-	if elapsed >= s.Over {
-		return s.Visits
+	if elapsed >= s.For {
+		return s.N
 	}
-	// i · Over / Visits, rounded down, is at most elapsed where i < (elapsed+1) · Visits / Over.
-	hi, lo := bits.Mul64(uint64(elapsed)+1, s.Visits)
-	due, rest := bits.Div64(hi, lo, uint64(s.Over))
+	// i · For / N, rounded down, is at most elapsed where i < (elapsed+1) · N / For.
+	hi, lo := bits.Mul64(uint64(elapsed)+1, s.N)
+	due, rest := bits.Div64(hi, lo, uint64(s.For))
 	if rest > 0 {
 		due++
 	}
 	return due
 }
 
-// Pace says how long to wait before sending the visit that follows the given number, and stops after the last, or when
-// [Grace] is over.
-func (s Schedule) Pace(elapsed time.Duration, sent uint64) (wait time.Duration, stop bool) {
-	if sent >= s.Visits || elapsed > s.Over+Grace {
-		return 0, true
-	}
-	return max(0, s.Due(sent)-elapsed), false
-}
-
 // Rate returns visits per second, the same at any time.
-func (s Schedule) Rate(time.Duration) float64 { return float64(s.Visits) / s.Over.Seconds() }
+func (s Constant) Rate(time.Duration) float64 { return float64(s.N) / s.For.Seconds() }
 
 // String reads like a formula: 60000 visits, i · 20s / 60000.
-func (s Schedule) String() string {
-	return fmt.Sprintf("%d visits, i · %v / %d", s.Visits, s.Over, s.Visits)
+func (s Constant) String() string {
+	return fmt.Sprintf("%d visits, i · %v / %d", s.N, s.For, s.N)
 }
 
 // pacer stops a schedule early and remembers how far it came. vegeta calls it from one goroutine, which closes the channel of
@@ -68,12 +75,19 @@ type pacer struct {
 	sent uint64
 }
 
+var _ vegeta.Pacer = (*pacer)(nil)
+
+// Pace says how long to wait before sending the visit that follows the given number, and stops after the last, or when
+// [Grace] is over.
 func (p *pacer) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool) {
 	p.sent = sent
 	select {
 	case <-p.stop:
 		return 0, true
 	default:
-		return p.Schedule.Pace(elapsed, sent)
 	}
+	if sent >= p.Visits() || elapsed > p.Over()+Grace {
+		return 0, true
+	}
+	return max(0, p.Due(sent)-elapsed), false
 }

@@ -95,6 +95,13 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	edge.blank.CopyTo(req)
 	req.Header.SetMethod(v.Method)
 	req.Header.SetRequestURI(v.Path)
+	switch v.Key {
+	case "":
+	case "-":
+		req.Header.Del("Authorization")
+	default:
+		req.Header.Set("Authorization", "Bearer "+v.Key)
+	}
 	if v.Body != "" {
 		req.Header.SetContentType("text/plain; charset=utf-8")
 		req.SetBodyString(v.Body)

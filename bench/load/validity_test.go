@@ -8,7 +8,7 @@ import (
 
 // valid is a run that no rule objects to: 100 visits, all answered on time.
 func valid() *Result {
-	r := NewResult(Schedule{100, time.Second})
+	r := NewResult(Constant{100, time.Second})
 	r.Accounts = Accounts{Planned: 100, Sent: 100, Outcomes: map[Outcome]uint64{"green": 90, "other": 10}}
 	for range 100 {
 		r.Lateness.Record(time.Millisecond)

@@ -17,6 +17,9 @@ type Visit struct {
 	Method string // GET, or POST with a Body
 	Path   string // as it goes into the request line, byte for byte; starts with a slash
 	Body   string
+	Key    string // scanner key; "": the plan's, "-": none
+	Op     int    // which operation of the plan it is
+	Weight uint32 // visits that this request stands for: 1, or the codes of an upload
 }
 
 // Answer is what came back over HTTP.

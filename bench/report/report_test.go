@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // sample is a run of 10 visits, one of them unsent, one wrong.
 func sample(reasons ...string) *Report {
-	r := load.NewResult(load.Schedule{Visits: 10, Over: 2 * time.Second})
+	r := load.NewResult(load.Constant{N: 10, For: 2 * time.Second})
 	r.Accounts = load.Accounts{Planned: 10, Sent: 9, Unsent: 1, Outcomes: map[load.Outcome]uint64{"red": 1, "green": 7, "other": 1}}
 	r.AddWrong(load.Example{Code: "demo-a:d\x00", Edge: "edge-2", Expected: "200 red of demo-a", Got: `status "green": 200 {}`})
 	for k := range 9 {
@@ -89,7 +89,7 @@ func TestLine(t *testing.T) {
 // The file holds what scripts were promised, by name and type, also when there is nothing to say.
 func TestFile(t *testing.T) {
 	dir := t.TempDir()
-	for _, r := range []*Report{New(load.NewResult(load.Schedule{Visits: 10, Over: time.Second}), nil), sample("late")} {
+	for _, r := range []*Report{New(load.NewResult(load.Constant{N: 10, For: time.Second}), nil), sample("late")} {
 		if err := r.WriteFiles(dir); err != nil {
 			t.Fatal(err)
 		}

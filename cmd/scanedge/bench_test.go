@@ -71,6 +71,12 @@ func TestBenchDayUsage(t *testing.T) {
 		"out is a file":  {[]string{"--up", writeUp(t, good), "--out", garbage}, "--out"},
 		"out takes none": {[]string{"--up", writeUp(t, good), "--out", "/proc/self"}, "--out"},
 		"an argument":    {[]string{"noon"}, "noon"},
+		"no mode":        {[]string{"--up", writeUp(t, good), "--mode", "noon"}, `--mode is "noon"`},
+		"no curve":       {[]string{"--up", writeUp(t, good), "--mode", "rhythm"}, "--mode rhythm needs a --scenario"},
+		"no scenario":    {[]string{"--up", writeUp(t, good), "--scenario", "noon"}, "--scenario: there is no scenario and no file noon"},
+		"no keys":        {[]string{"--up", writeUp(t, good), "--scenario", "spike"}, "no file of code keys"},
+		"over a day":     {[]string{"--up", writeUp(t, good), "--scenario", "spike", "--mode", "rhythm", "--duration", "25h"}, "24h at most"},
+		"past midnight":  {[]string{"--up", writeUp(t, good), "--scenario", "spike", "--mode", "slice", "--from", "23h", "--duration", "2h"}, "go beyond the day"},
 		"unknown flag":   {[]string{"--speed", "1"}, "--speed"},
 	} {
 		if got, code := runBench(t, c.args...); code != exitUsage || !strings.Contains(got, c.want) {
@@ -105,7 +111,7 @@ func TestBenchDayConfig(t *testing.T) {
 		Origin: "http://127.0.0.1:7000", PushToken: "push-P", ScannerKey: "scan-S",
 		Edges:      []load.Edge{{Name: "edge-1", URL: "http://127.0.0.1:7100"}, {Name: "edge-2", URL: "http://127.0.0.1:7200"}},
 		Population: day.Population{Issuers: []string{"demo-a", "demo-b"}, Subjects: 58},
-		Seed:       3, Schedule: load.Schedule{Visits: 5, Over: time.Minute},
+		Seed:       3, Schedule: load.Constant{N: 5, For: time.Minute},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %+v", err, got)
@@ -115,7 +121,7 @@ func TestBenchDayConfig(t *testing.T) {
 // What the verb exits with is the report's, unless nobody could read it.
 func TestBenchDayTells(t *testing.T) {
 	result := func(wrong uint64, reasons ...string) *day.Result {
-		r := load.NewResult(load.Schedule{Visits: 1, Over: time.Second})
+		r := load.NewResult(load.Constant{N: 1, For: time.Second})
 		r.Wrong, r.Accounts.Sent = wrong, 1
 		r.Latency.Record(time.Millisecond)
 		return &day.Result{Result: r, Reasons: reasons, Visible: load.Summary{P99: 1, Count: 1}}
@@ -161,6 +167,36 @@ func TestBenchValidate(t *testing.T) {
 		}
 		if (code == 0) != (arg == "launch-day") || code != 0 && code != exitUsage || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: exit %d, %q", arg, code, out)
+		}
+	}
+}
+
+// Each mode plays the part of the day that it says, at a day's true rates.
+func TestBenchDayModes(t *testing.T) {
+	up, keys := upForTests, filepath.Join(t.TempDir(), "code-keys.json")
+	key := `[{"id":1,"key":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="}]`
+	if err := os.WriteFile(keys, []byte(`{"version":1,"issuers":{"demo-a":`+key+`,"demo-b":`+key+`}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	up.CodeKeys = keys
+	for _, c := range []struct {
+		mode     string
+		duration time.Duration
+		visits   uint64 // of the part, within 1 %
+	}{
+		{report.Endurance, 10 * time.Second, 864_000}, {report.Rhythm, 60 * time.Second, 600}, {report.Slice, time.Hour, 137_000},
+	} {
+		b := benchDay{visits: 864_000, duration: c.duration, seed: 1, scenario: "morning", mode: c.mode, from: 7*time.Hour + 30*time.Minute}
+		got, err := b.config(&up)
+		if err != nil {
+			t.Fatal(err)
+		}
+		requests, _ := got.Scenario.Requests(c.visits)
+		if n := got.Schedule.Visits(); n < requests*98/100 || n > requests*102/100 || got.Schedule.Over() != c.duration {
+			t.Errorf("%s: %v, want %d requests in %v", c.mode, got.Schedule, requests, c.duration)
+		}
+		if (got.First > 0) != (c.mode == report.Slice) || len(got.CodeKeys) != 2 || b.asked(got).Scenario != "morning" {
+			t.Errorf("%s begins with request %d, keys of %d issuers", c.mode, got.First, len(got.CodeKeys))
 		}
 	}
 }

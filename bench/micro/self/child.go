@@ -148,7 +148,7 @@ func (s *script) run(slice time.Duration, judge func(uint64, load.Answer) load.J
 	ctx, cancel := context.WithTimeout(context.Background(), slice)
 	defer cancel()
 	r, err := load.Run(ctx, load.Plan{
-		Edges: s.edges, Schedule: load.Schedule{Visits: uint64(tooFast * slice.Seconds()), Over: slice}, Visit: s.visit, Judge: judge,
+		Edges: s.edges, Schedule: load.Constant{N: uint64(tooFast * slice.Seconds()), For: slice}, Visit: s.visit, Judge: judge,
 	})
 	if err != nil {
 		return 0, err
