@@ -10,7 +10,7 @@ import (
 // Charts are made for a width: an SVG that is shrunk to a phone can't be read.
 const (
 	wide, narrow = 920.0, 340.0
-	axisRoom     = 60.0
+	axisRoom     = 66.0
 )
 
 // long is where the axis of time ends.

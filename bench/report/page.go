@@ -16,9 +16,18 @@ var pageSource string
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"ms":      millis,
 	"sum":     sum,
+	"of":      enough,
 	"count":   thousands,
 	"samples": func(n int64) string { return thousands(uint64(n)) },
 }).Parse(pageSource))
+
+// enough writes a percentile where there are as many samples as it needs, ten above it; of fewer it is as good as chance.
+func enough(ms float64, samples, needs int64) string {
+	if samples < needs {
+		return "too few"
+	}
+	return millis(ms)
+}
 
 // figure is a chart in both of its widths; empty where there is nothing to show.
 type figure struct{ Wide, Narrow template.HTML }
@@ -52,8 +61,8 @@ func (r *Report) Page(seconds []load.Second) ([]byte, error) {
 		Report: r, Verdict: r.word(), Logged: len(seconds), Facts: r.facts(),
 		Rates: draw(seconds, rates), Heat: draw(seconds, heat), Tails: draw(seconds, tails), Failures: draw(seconds, failures),
 		Percentiles: []row{
-			{"all", "scheduled to answer", r.Latency}, {"all", "sent to answer", r.Service},
-			{"all", "scheduled to sent: the generator's lag", r.Lateness},
+			{"latency", "scheduled to answer", r.Latency}, {"service", "sent to answer", r.Service},
+			{"lag", "scheduled to sent, by the generator", r.Lateness},
 		},
 		Freshness: []row{
 			{"push to visible", "on the last edge", r.PushToVisible}, {"acknowledged to visible", "on the last edge", r.AckToVisible},

@@ -84,7 +84,7 @@ func TestPage(t *testing.T) {
 		for _, bad := range append(elsewhere.FindAllString(got, -1), regexp.MustCompile(`NaN|Inf|%!|ZgotmplZ`).FindAllString(got, -1)...) {
 			t.Errorf("%s: the page has %q", name, bad)
 		}
-		if !strings.Contains(got, "own&lt;code&gt;") || !strings.Contains(got, "500 visits") {
+		if !strings.Contains(got, "own&lt;code&gt;") || !strings.Contains(got, "too few") || !strings.Contains(got, "500 visits") {
 			t.Errorf("%s: no operation", name)
 		}
 		for _, svg := range regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(got, -1) {

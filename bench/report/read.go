@@ -69,33 +69,40 @@ func killed(run *Run, seconds []load.Second) *Report {
 		for i, n := range s.Heat {
 			heat[i] += uint64(n)
 		}
-		r.Latency.Max, r.Lateness.Max = max(r.Latency.Max, s.Latency.Max), max(r.Lateness.Max, s.Lag.Max)
-		r.Lateness.Count += s.Lag.Count
+		r.Latency, r.Lateness = worst(r.Latency, s.Latency), worst(r.Lateness, s.Lag)
 	}
 	if answered < r.Sent {
 		r.Outcomes[Unknown] = r.Sent - answered
 	}
 	r.Unsent = r.Planned - min(r.Planned, r.Sent)
-	r.Latency = atMost(heat, r.Latency.Max)
+	r.Latency = atMost(heat, r.Latency)
 	r.Reasons = []string{fmt.Sprintf("the run was killed: its log ends after %d of %.0f seconds", last, run.Duration)}
 	r.Conclude(run)
 	return r
 }
 
-// atMost returns percentiles that answers by bucket can't exceed.
-func atMost(heat [load.HeatBuckets]uint64, longest float64) load.Summary {
+// worst joins two summaries: a percentile of all samples is at most the higher one of both parts.
+func worst(a, b load.Summary) load.Summary {
+	return load.Summary{
+		P50: max(a.P50, b.P50), P99: max(a.P99, b.P99), P999: max(a.P999, b.P999), Max: max(a.Max, b.Max), Count: a.Count + b.Count,
+	}
+}
+
+// atMost lowers percentiles to what answers by bucket can't exceed.
+func atMost(heat [load.HeatBuckets]uint64, worst load.Summary) load.Summary {
 	var all uint64
 	for _, n := range heat {
 		all += n
 	}
-	at := func(q float64) float64 {
+	at := func(q, worst float64) float64 {
 		rank, below := uint64(math.Ceil(q*float64(all))), uint64(0)
 		for i, n := range heat {
 			if below += n; below >= rank && all > 0 && i < load.HeatBuckets-1 {
-				return min(heatBound(i), longest)
+				return min(heatBound(i), worst)
 			}
 		}
-		return longest
+		return worst
 	}
-	return load.Summary{P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: longest, Count: int64(all)}
+	worst.P50, worst.P99, worst.P999 = at(0.5, worst.P50), at(0.99, worst.P99), at(0.999, worst.P999)
+	return worst
 }

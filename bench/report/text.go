@@ -36,7 +36,9 @@ func (r *Report) text() string {
 	l, v := r.Latency, r.PushToVisible
 	fmt.Fprintf(&b, "latency          p50 %.2f ms  p99 %.2f ms  p99.9 %.2f ms  (from the scheduled time, at %.0f visits/s)\n",
 		l.P50, l.P99, l.P999, r.Rate)
-	fmt.Fprintf(&b, "push to visible  p50 %.2f ms  p99 %.2f ms  (%d turns, until the last edge shows it)\n", v.P50, v.P99, v.Count)
+	if v.Count > 0 {
+		fmt.Fprintf(&b, "push to visible  p50 %.2f ms  p99 %.2f ms  (%d turns, until the last edge shows it)\n", v.P50, v.P99, v.Count)
+	}
 	if r.Killed {
 		fmt.Fprintln(&b, "the run was killed, and this is from its log of seconds: percentiles are at most what is said")
 	}
