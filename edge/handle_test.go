@@ -161,7 +161,7 @@ func BenchmarkHandle(b *testing.B) {
 				if i%n == 0 {
 					b.StopTimer()
 					began := threadTime()
-					s.seen = newMarks(1 << 20)
+					s.seen = newMarks(1 << 16)
 					s.signatures.Reset()
 					forgetting += threadTime() - began
 					b.StartTimer()

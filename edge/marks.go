@@ -42,7 +42,7 @@ func newMarks(bytes int) *marks {
 		return new(marks)
 	}
 	lines := 1 << (bits.Len(uint(bytes/64)|1) - 1)
-	return &marks{lines: make([]markLine, min(max(lines, fewestLines), mostLines))}
+	return &marks{lines: markMemory(min(max(lines, fewestLines), mostLines))}
 }
 
 // mark marks the code of that name, which must be as good as random, at a time in milliseconds since 1970, and says how many milliseconds

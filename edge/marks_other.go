@@ -1,0 +1,5 @@
+//go:build !linux
+
+package edge
+
+func markMemory(lines int) []markLine { return make([]markLine, lines) }
