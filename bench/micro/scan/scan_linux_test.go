@@ -32,9 +32,7 @@ func TestMain(m *testing.M) {
 			s.Hold(issuers)
 			s.Admit(func(brought []byte, _ time.Time) (limit.Caller, bool) { return limit.Caller{}, string(brought) == key })
 		},
-		Serve: func(s *edge.Server, l net.Listener) error {
-			return s.HTTP().Serve(s.Door(edge.Bounds{Connections: 10_000, PerAddress: 10_000}).Listen(l))
-		},
+		Serve: func(s *edge.Server, l net.Listener) error { return s.HTTP().Serve(l) }, // without a door, which sheds what a slow machine is late with
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
