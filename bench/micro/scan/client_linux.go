@@ -14,7 +14,7 @@ const warm = 150 * time.Millisecond
 
 // run asks for so long, on a processor of its own, and returns how many answers came a second.
 func (l *load) run(core int, slice time.Duration) (rate float64, err error) {
-	unpin, err := pin(core)
+	unpin, err := pinned(core)
 	if err != nil {
 		return 0, err
 	}

@@ -186,7 +186,7 @@ func insideOf(row string, t edge.Times, empty []time.Duration) Inside {
 
 // emptyLoop reads the clock until each has passed, again and again for so long, and returns how long each time took, sorted.
 func emptyLoop(core int, each, long time.Duration) []time.Duration {
-	unpin, err := pin(core)
+	unpin, err := pinned(core)
 	if err != nil {
 		return []time.Duration{0}
 	}

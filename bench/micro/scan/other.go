@@ -18,7 +18,7 @@ var errSystem = errors.New("scans are measured on Linux only: processors are pin
 
 func enough() error { return errSystem }
 
-func pin(int) (func(), error) { return nil, errSystem }
+func pinned(int) (func(), error) { return nil, errSystem }
 
 func startPinned(*exec.Cmd) error { return errSystem }
 

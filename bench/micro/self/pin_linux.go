@@ -3,10 +3,11 @@ package self
 import (
 	"fmt"
 	"os/exec"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/scanedge/scanedge/bench/micro/pin"
 )
 
 // The processors, counted among those that this process may use.
@@ -15,31 +16,16 @@ const (
 	loadCore   = 1
 )
 
-// startPinned starts a command on one processor alone. It does not outlive this process, and is told of its end by no terminal.
+// startPinned starts a command on one processor alone, if there are two.
 func startPinned(cmd *exec.Cmd, core int) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var all, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		return fmt.Errorf("asking which processors may be used: %w", err)
+	n, err := pin.Processors()
+	if err != nil {
+		return err
 	}
-	if n := all.Count(); n < 2 {
+	if n < 2 {
 		return fmt.Errorf("%d processor may be used; the server needs one and the generator another", n)
 	}
-	for cpu, seen := 0, 0; seen <= core; cpu++ {
-		if all.IsSet(cpu) {
-			if seen == core {
-				one.Set(cpu)
-			}
-			seen++
-		}
-	}
-	if err := unix.SchedSetaffinity(0, &one); err != nil {
-		return fmt.Errorf("pinning to a processor: %w", err)
-	}
-	defer func() { _ = unix.SchedSetaffinity(0, &all) }()
-	cmd.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL, Setpgid: true}
-	return cmd.Start()
+	return pin.Start(cmd, core)
 }
 
 // processorTime is what this process has taken of its processor.
