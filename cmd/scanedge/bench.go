@@ -14,3 +14,14 @@ func newBenchCmd() *cobra.Command {
 	cmd.AddCommand(newBenchReportCmd(), newBenchDiffCmd())
 	return cmd
 }
+
+// checkRounds checks how often, and how many seconds long each time, a benchmark measures.
+func checkRounds(rounds int, seconds float64) error {
+	if rounds < 1 || rounds > 1000 {
+		return usageError("--rounds is %d; it must be 1 to 1000", rounds)
+	}
+	if !(seconds >= 0.1 && seconds <= 3600) {
+		return usageError("--seconds is %g; it must be 0.1 to 3600", seconds)
+	}
+	return nil
+}

@@ -57,11 +57,8 @@ func (b *benchScan) run(cmd *cobra.Command) error {
 	if b.subjects < scanbench.MinSubjects || b.subjects > scanbench.MaxSubjects {
 		return usageError("--subjects is %d; it must be %d to %d", b.subjects, scanbench.MinSubjects, scanbench.MaxSubjects)
 	}
-	if b.rounds < 1 || b.rounds > 1000 {
-		return usageError("--rounds is %d; it must be 1 to 1000", b.rounds)
-	}
-	if !(b.seconds >= 0.1 && b.seconds <= 3600) {
-		return usageError("--seconds is %g; it must be 0.1 to 3600", b.seconds)
+	if err := checkRounds(b.rounds, b.seconds); err != nil {
+		return err
 	}
 	if err := scanbench.CheckRows(b.rows); err != nil {
 		return usageError("--rows: %w", err)

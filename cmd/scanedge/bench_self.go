@@ -45,11 +45,8 @@ Exit status: 0 measured; 1 it could not be measured, or an answer was none; 2 us
 }
 
 func (b *benchSelf) run(cmd *cobra.Command) error {
-	if b.rounds < 1 || b.rounds > 1000 {
-		return usageError("--rounds is %d; it must be 1 to 1000", b.rounds)
-	}
-	if !(b.seconds >= 0.1 && b.seconds <= 3600) {
-		return usageError("--seconds is %g; it must be 0.1 to 3600", b.seconds)
+	if err := checkRounds(b.rounds, b.seconds); err != nil {
+		return err
 	}
 	r, err := b.measure(cmd)
 	if err != nil {
