@@ -161,18 +161,16 @@ func (l *like) subject(code []byte) ([]byte, bool) {
 
 // lookup asks the tables for the lines of a run, those of one table together.
 func (b *batch) lookup(n int) {
-	for i := 0; i < n; i++ {
-		if !b.ask[i] {
-			continue
+	for from, end := 0, 0; from < n; from = max(end, from+1) {
+		for end = from; end < n && b.ask[end] && b.verdicts[end].vouch.Table == b.verdicts[from].vouch.Table; end++ {
 		}
-		from, table := i, b.verdicts[i].vouch.Table
-		for i++; i < n && b.ask[i] && b.verdicts[i].vouch.Table == table; i++ {
+		if end == from {
+			continue // a line that asks no table
 		}
-		table.LookupMany(b.keys[from:i], b.records[from:i])
-		for j := from; j < i; j++ {
-			b.verdicts[j].found(b.records[j], b.records[j] != cache.Removed)
+		b.verdicts[from].vouch.Table.LookupMany(b.keys[from:end], b.records[from:end])
+		for i := from; i < end; i++ {
+			b.verdicts[i].found(b.records[i], b.records[i] != cache.Removed)
 		}
-		i--
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package memo is what an edge may forget: answers that were dear to get and are cheap to get again.
 //
-// It is for the verdicts on expensive signatures, and for answers read through from elsewhere. Each entry has its own end, decided when it is put. Statuses that open a gate do not belong here: they must
-// never vanish, and live in the table of package cache.
+// It is for the verdicts on expensive signatures, and for answers read through from elsewhere. Each entry has its own end, decided
+// when it is put. Statuses that open a gate do not belong here: they must never vanish, and live in the table of package cache.
 //
 // A [Memo] is fastcache, which keeps entries in rings of bytes outside the Go heap and overwrites the oldest, with an end and
 // a checksum added to each value (value.go).
