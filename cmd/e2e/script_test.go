@@ -34,7 +34,13 @@ import (
 //	occupy VAR                    takes a port to the script's end; its HOST:PORT is in VAR
 //	freeze PID, thaw PID          stops a process and lets it go on, as SIGSTOP and SIGCONT do; it goes on at the script's end in any case
 //	terminate                     sends SIGTERM to all that runs in the background
-func TestCommandLine(t *testing.T) {
+func TestCommandLine(t *testing.T) { runScripts(t, "testdata/cli") }
+
+// What makes issuers and tokens has a fleet of its own, for scripts look at the lists of them.
+func TestTarget(t *testing.T) { runScripts(t, "testdata/target") }
+
+// runScripts runs the scripts of a folder at the same time, against one fleet.
+func runScripts(t *testing.T, folder string) {
 	f, dir := startFleet(t, 2000)
 	up := f.Up()
 	vars := map[string]string{
@@ -45,7 +51,7 @@ func TestCommandLine(t *testing.T) {
 		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String(),
 	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/cli",
+		Dir: folder,
 		Setup: func(env *testscript.Env) error {
 			for name, value := range vars {
 				env.Setenv(name, value)
