@@ -22,6 +22,41 @@ type Result struct {
 	Latency  *Timer // of each answer, from its scheduled time
 	Service  *Timer // of each answer, from its sending
 	Lateness *Timer // of each sending, from its scheduled time
+
+	Ops       []OpResult   // by operation, those with Sent > 0
+	Kinds     []KindResult // by kind of connection
+	Rules     []RuleResult // every rule of validity, kept or not
+	Visits    uint64       // that answers stood for
+	Processor Processor    // over the run
+}
+
+// OpResult is the part of a run that one operation has in it.
+type OpResult struct {
+	Name                       string
+	Sent, Visits, Wrong        uint64
+	Outcomes                   map[Outcome]uint64
+	Latency, Service, Lateness *Timer
+}
+
+// KindResult is the part of a run that went over one kind of connection.
+type KindResult struct {
+	Name                  string
+	Sent, Visits, Dialled uint64
+	Latency               *Timer
+}
+
+// RuleResult is a rule of validity, and whether it was kept.
+type RuleResult struct {
+	Name     string
+	Broken   string // why, as a sentence; "" when it was kept
+	Measured string // as "99.8 % of seconds"
+}
+
+// Processor is how busy all processors of a machine were: shares of their time, 0 to 1.
+type Processor struct {
+	Own     float64 `json:"own"`     // by the load's generator
+	Machine float64 `json:"machine"` // by all that runs there, this included
+	Stolen  float64 `json:"stolen"`  // by the machine's host
 }
 
 // NewResult is the result of a run that has yet to send its first visit.

@@ -21,9 +21,20 @@ type Second struct {
 	Visits   uint64             `json:"visits"` // that the answers stand for
 	Wrong    uint64             `json:"wrong"`
 	Outcomes map[Outcome]uint64 `json:"outcomes"`
-	Latency  Summary            `json:"latency_ms"`     // of the answers of this second, from the scheduled time
-	Lag      Summary            `json:"lag_ms"`         // of their sendings
-	Heat     []uint32           `json:"heat,omitempty"` // answers by latency, see HeatBound
+	Latency  Summary            `json:"latency_ms"`         // of the answers of this second, from the scheduled time
+	Lag      Summary            `json:"lag_ms"`             // of their sendings
+	Heat     []uint32           `json:"heat,omitempty"`     // answers by latency, see HeatBound
+	Visible  Summary            `json:"push_to_visible_ms"` // of turns seen through in it
+
+	Servers   []Server  `json:"servers,omitempty"`
+	Processor Processor `json:"processor"` // of the machine that the load comes from
+}
+
+// Server is what a process of the fleet took.
+type Server struct {
+	Name      string  `json:"name"`
+	Processor float64 `json:"processor"`      // seconds of processor time a second
+	Resident  uint64  `json:"resident_bytes"` // of memory
 }
 
 // HeatBuckets is how many buckets [Second.Heat] has at most. The last one is without a bound.

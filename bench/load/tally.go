@@ -14,7 +14,15 @@ type Progress struct {
 	Sent     uint64  // of these
 	Answered uint64  // over HTTP
 	Wrong    uint64  // of the answers
-	P99      float64 // milliseconds from the scheduled time, over the last second's answers
+	Failed   uint64  // got no answer
+	Refused  uint64  // of the answers
+	P50      float64 // milliseconds from the scheduled time, over the last second's answers
+	P99      float64
+	P999     float64
+	Lag      float64       // p99 of the last second's sendings, milliseconds from the scheduled time
+	Visible  float64       // p99 of the last second's turns, milliseconds from push to visible; 0 for none
+	Visits   uint64        // that the answers stand for
+	Over     time.Duration // when the last request is due
 }
 
 // tally turns results into accounts, as they come. It belongs to the goroutine that collects.
@@ -78,7 +86,12 @@ func (t *tally) report(sent uint64) {
 			Sent:     sent,
 			Answered: t.answered,
 			Wrong:    t.result.Wrong,
+			Failed:   t.result.Accounts.Outcomes[Failed],
+			Refused:  t.result.Accounts.Outcomes[Refused],
+			P50:      recent.P50,
 			P99:      recent.P99,
+			P999:     recent.P999,
+			Over:     t.plan.Schedule.Over(),
 		})
 	}
 	t.recent.Reset()

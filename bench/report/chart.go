@@ -126,11 +126,3 @@ func clock(second float64) string {
 	}
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
-
-// millis writes milliseconds as a person says them.
-func millis(ms float64) string {
-	if ms >= 1000 {
-		return fmt.Sprintf("%.3g s", ms/1000)
-	}
-	return fmt.Sprintf("%.3g ms", ms)
-}

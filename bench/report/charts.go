@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"html/template"
 	"math"
 
@@ -89,7 +90,15 @@ func bucketName(bucket int) string {
 	if bucket == load.HeatBuckets-1 {
 		return "slower"
 	}
-	return "<" + millis(heatBound(bucket))
+	return "<" + bound(heatBound(bucket))
+}
+
+// bound writes a power of two of a quarter of a millisecond.
+func bound(ms float64) string {
+	if ms >= 1000 {
+		return fmt.Sprintf("%.3g s", ms/1000)
+	}
+	return fmt.Sprintf("%.3g ms", ms)
 }
 
 // weight is 1 for all of a span's answers, and less by a quarter for each tenth of them.

@@ -3,6 +3,8 @@ package report
 import (
 	"encoding/xml"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // The elements of JUnit's XML that CI systems read.
@@ -25,6 +27,7 @@ type (
 		Class   string        `xml:"classname,attr"`
 		Name    string        `xml:"name,attr"`
 		Failure *junitFailure `xml:"failure"`
+		Output  string        `xml:"system-out,omitempty"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -56,15 +59,24 @@ func (r *Report) suite(name string, cases []junitCase) junitSuite {
 	return s
 }
 
-// rules has a case for each rule that was broken, and one for the run as a whole.
+// rules has a case for the run as a whole, one for each rule, and one for each reason that no rule gave.
 func (r *Report) rules() []junitCase {
 	whole := junitCase{Name: "the run can be believed"}
 	if !r.Valid {
 		whole.Failure = &junitFailure{Message: r.verdict()}
 	}
 	cases := []junitCase{whole}
-	for i, why := range r.Reasons {
-		cases = append(cases, junitCase{Name: fmt.Sprintf("rule %d that was broken", i+1), Failure: &junitFailure{Message: why}})
+	for _, rule := range r.Rules {
+		c := junitCase{Name: rule.Name, Output: rule.Measured}
+		if !rule.Kept {
+			c.Failure = &junitFailure{Message: rule.Why}
+		}
+		cases = append(cases, c)
+	}
+	for _, why := range r.Reasons {
+		if !slices.ContainsFunc(r.Rules, func(rule Rule) bool { return strings.Contains(rule.Why, why) }) {
+			cases = append(cases, junitCase{Name: fmt.Sprintf("rule %d that was broken", len(cases)), Failure: &junitFailure{Message: why}})
+		}
 	}
 	return cases
 }
@@ -72,7 +84,7 @@ func (r *Report) rules() []junitCase {
 func (r *Report) kept() []junitCase {
 	var cases []junitCase
 	for _, s := range r.SLOs {
-		c := junitCase{Name: s.Name}
+		c := junitCase{Name: s.Name, Output: s.Measured() + ", wanted " + s.Wanted()}
 		if !s.Pass {
 			c.Failure = &junitFailure{Message: s.String()}
 			if s.Name == wrongAnswers {

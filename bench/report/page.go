@@ -15,19 +15,11 @@ var pageSource string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"ms":      millis,
+	"p99":     func(s load.Summary) percentile { return percentiles(s)[1] },
 	"sum":     sum,
-	"of":      enough,
 	"count":   thousands,
 	"samples": func(n int64) string { return thousands(uint64(n)) },
 }).Parse(pageSource))
-
-// enough writes a percentile where there are as many samples as it needs, ten above it; of fewer it is as good as chance.
-func enough(ms float64, samples, needs int64) string {
-	if samples < needs {
-		return "too few"
-	}
-	return millis(ms)
-}
 
 // figure is a chart in both of its widths; empty where there is nothing to show.
 type figure struct{ Wide, Narrow template.HTML }
@@ -45,6 +37,9 @@ type row struct {
 	Note    string
 	Figures load.Summary
 }
+
+// Percentiles are the row's.
+func (r row) Percentiles() []percentile { return percentiles(r.Figures) }
 
 type page struct {
 	*Report
@@ -70,6 +65,10 @@ func (r *Report) Page(seconds []load.Second) ([]byte, error) {
 	}
 	for _, op := range r.Ops {
 		p.Percentiles = append(p.Percentiles, row{op.Name, fmt.Sprintf("%s visits; %s", thousands(op.Visits), sum(op.Outcomes)), op.Latency})
+	}
+	for _, k := range r.Kinds {
+		note := fmt.Sprintf("%s visits; %s dialled", thousands(k.Visits), thousands(k.Dialled))
+		p.Percentiles = append(p.Percentiles, row{"over " + k.Name, note, k.Latency})
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, p); err != nil {

@@ -146,16 +146,21 @@ func TestJUnit(t *testing.T) {
 		Tests    int    `xml:"tests,attr"`
 		Failures int    `xml:"failures,attr"`
 		Cases    []struct {
+			Output  string   `xml:"system-out"`
 			Name    string   `xml:"name,attr"`
 			Class   string   `xml:"classname,attr"`
 			Failure *failure `xml:"failure"`
 		} `xml:"testcase"`
 	}
+	ruled := sample("9 were not", "no canary")
+	ruled.Rules = []Rule{{"on time", true, "99.8 % of seconds", ""}, {"all sent", false, "9 unsent", "9 were not"}}
+	ruled.Wrong = 0
 	for _, c := range []struct {
 		report   *Report
 		failures []string
 	}{
 		{kept(), nil},
+		{ruled, []string{"the run can be believed: INVALID: 9 were not; no canary", "all sent: 9 were not", "rule 3 that was broken: no canary"}},
 		{sample("late", "a \"canary\" < 1"), []string{
 			"the run can be believed: INVALID: late; a \"canary\" < 1", "rule 1 that was broken: late", "rule 2 that was broken: a \"canary\" < 1",
 			"wrong answers: FAIL  wrong answers 1, wanted 0",
@@ -179,7 +184,10 @@ func TestJUnit(t *testing.T) {
 		tests := 0
 		for _, s := range got.Suites {
 			failed := 0
-			for _, k := range s.Cases {
+			for i, k := range s.Cases {
+				if i > 0 && i <= len(c.report.Rules) && s.Name == "bench.validity" && k.Output != c.report.Rules[i-1].Measured {
+					t.Errorf("case %q measured %q", k.Name, k.Output)
+				}
 				if k.Failure != nil {
 					failures, failed = append(failures, k.Name+": "+k.Failure.Message), failed+1
 				}

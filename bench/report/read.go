@@ -55,13 +55,14 @@ func killed(run *Run, seconds []load.Second) *Report {
 	last, answered := 0, uint64(0)
 	r := &Report{
 		Killed: true, Planned: run.Visits, Outcomes: map[load.Outcome]uint64{}, Examples: []load.Example{}, Ops: []Op{},
+		Kinds:  []Kind{},
 		Visits: run.Visits, Duration: run.Duration, Started: run.Started, Rate: float64(run.Visits) / max(run.Duration, 1e-9),
 		Machine: Machine{run.Environment.Processors, runtime.GOOS, runtime.GOARCH, run.Environment.Versions["go"]},
 	}
 	var heat [load.HeatBuckets]uint64
 	for _, s := range seconds {
 		last = s.Second + 1
-		r.Sent, r.Wrong = r.Sent+s.Sent, r.Wrong+s.Wrong
+		r.Sent, r.Wrong, r.Answered = r.Sent+s.Sent, r.Wrong+s.Wrong, r.Answered+s.Visits
 		for outcome, n := range s.Outcomes {
 			r.Outcomes[outcome] += n
 			answered += n
@@ -76,7 +77,9 @@ func killed(run *Run, seconds []load.Second) *Report {
 	}
 	r.Unsent = r.Planned - min(r.Planned, r.Sent)
 	r.Latency = atMost(heat, r.Latency)
+	r.VisitRate = float64(r.Answered) / float64(max(1, last))
 	r.Reasons = []string{fmt.Sprintf("the run was killed: its log ends after %d of %.0f seconds", last, run.Duration)}
+	r.Rules = []Rule{{"the run came to its end", false, fmt.Sprintf("%d of %.0f seconds", last, run.Duration), r.Reasons[0]}}
 	r.Conclude(run)
 	return r
 }
@@ -84,7 +87,8 @@ func killed(run *Run, seconds []load.Second) *Report {
 // worst joins two summaries: a percentile of all samples is at most the higher one of both parts.
 func worst(a, b load.Summary) load.Summary {
 	return load.Summary{
-		P50: max(a.P50, b.P50), P99: max(a.P99, b.P99), P999: max(a.P999, b.P999), Max: max(a.Max, b.Max), Count: a.Count + b.Count,
+		P50: max(a.P50, b.P50), P99: max(a.P99, b.P99), P999: max(a.P999, b.P999),
+		P9999: max(a.P9999, b.P9999), Max: max(a.Max, b.Max), Count: a.Count + b.Count,
 	}
 }
 
@@ -103,6 +107,6 @@ func atMost(heat [load.HeatBuckets]uint64, worst load.Summary) load.Summary {
 		}
 		return worst
 	}
-	worst.P50, worst.P99, worst.P999 = at(0.5, worst.P50), at(0.99, worst.P99), at(0.999, worst.P999)
+	worst.P50, worst.P99, worst.P999, worst.P9999 = at(0.5, worst.P50), at(0.99, worst.P99), at(0.999, worst.P999), at(0.9999, worst.P9999)
 	return worst
 }

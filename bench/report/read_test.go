@@ -40,7 +40,7 @@ func TestReadOfAKilledRun(t *testing.T) {
 			t.Errorf("valid %v, killed %v, exit %d, %q", r.Valid, r.Killed, r.ExitCode(), r.Reasons)
 		}
 		want := map[load.Outcome]uint64{"green": 8000, Unknown: 5}
-		if r.Sent != 8005 || r.Unsent != 11_995 || !reflect.DeepEqual(r.Outcomes, want) || r.Wrong != 1 || r.Seed != 7 || r.Mode != Slice {
+		if r.Sent != 8005 || r.Unsent != 11_995 || !reflect.DeepEqual(r.Outcomes, want) || r.Wrong != 1 || r.Answered != 16_000 || r.VisitRate != 4000 || r.Seed != 7 || r.Mode != Slice {
 			t.Errorf("%+v", r)
 		}
 		// Half of the answers are under 0.5 ms by their buckets, 99.9 % under 16 ms; no second's p99 is over 3 ms; the longest took 45 ms.

@@ -41,24 +41,33 @@ type Report struct {
 	Outcomes map[load.Outcome]uint64 `json:"outcomes"`
 	Wrong    uint64                  `json:"wrong"` // answers that are not what they must be, the canaries' included
 	Examples []load.Example          `json:"examples"`
+	Answered uint64                  `json:"answered_visits"` // that the answers stood for: one to an upload of 100 codes is 100
 
 	Latency       load.Summary `json:"latency_ms"`         // from the scheduled time to the answer
 	Service       load.Summary `json:"service_ms"`         // from the sending to the answer
 	Lateness      load.Summary `json:"lateness_ms"`        // from the scheduled time to the sending
 	PushToVisible load.Summary `json:"push_to_visible_ms"` // from a push's start until the last edge shows it
 	AckToVisible  load.Summary `json:"ack_to_visible_ms"`  // from its acknowledgement until then
-	Ops           []Op         `json:"ops"`                // by operation
+	Ops           []Op         `json:"ops"`                // by operation, those with requests
+	Kinds         []Kind       `json:"kinds"`              // by kind of connection
+	Rules         []Rule       `json:"rules"`              // of validity, kept or not
 
 	Seed        uint64      `json:"seed"`
-	Visits      uint64      `json:"visits"`
-	Duration    float64     `json:"duration_s"` // of the schedule
-	Rate        float64     `json:"rate"`       // planned visits per second
+	Visits      uint64      `json:"visits"`       // the same as planned
+	Duration    float64     `json:"duration_s"`   // of the schedule
+	Rate        float64     `json:"rate"`         // planned requests a second, at the mean
+	VisitRate   float64     `json:"visits_per_s"` // answered_visits over the schedule's duration, or as much of it as was logged
 	Started     time.Time   `json:"started"`
 	Seconds     string      `json:"seconds"` // the file beside this one that has a line a second
 	Machine     Machine     `json:"machine"`
+	Processor   Processor   `json:"processor"`
 	Environment Environment `json:"environment"`
 	Version     string      `json:"version"` // of scanedge
 }
+
+// Processor is how busy the processors were that the load came from, over the run: shares of all their time, 0 to 1. Zeros are
+// not known.
+type Processor = load.Processor
 
 // Machine is where the load came from; the rest of it is in [Environment].
 type Machine struct {
@@ -80,28 +89,67 @@ type Op struct {
 	Lateness load.Summary            `json:"lateness_ms"`
 }
 
+// Kind is the part of a run that went over one kind of connection.
+type Kind struct {
+	Name     string       `json:"name"`
+	Requests uint64       `json:"requests"` // that were sent
+	Visits   uint64       `json:"visits"`   // that these stood for
+	Dialled  uint64       `json:"dialled"`  // connections
+	Latency  load.Summary `json:"latency_ms"`
+}
+
+// Rule is one of those that a believable run keeps.
+type Rule struct {
+	Name     string `json:"name"`
+	Kept     bool   `json:"kept"`
+	Measured string `json:"measured"` // as "99.8 % of seconds"; "" where there is no figure
+	Why      string `json:"why"`      // it was not kept; "" when it was
+}
+
 // New makes the report of what load knows; the rest is for the caller to fill in, and for [Report.Conclude]. The run is valid
 // when there are no reasons.
 func New(r *load.Result, reasons []string) *Report {
-	return &Report{
-		Valid:    len(reasons) == 0,
-		Reasons:  append([]string{}, reasons...), // [] in JSON, never null
-		SLOs:     []SLO{},
-		Planned:  r.Accounts.Planned,
-		Sent:     r.Accounts.Sent,
-		Unsent:   r.Accounts.Unsent,
-		Outcomes: r.Accounts.Outcomes,
-		Wrong:    r.Wrong,
-		Examples: append([]load.Example{}, r.Examples...),
-		Latency:  r.Latency.Summary(),
-		Service:  r.Service.Summary(),
-		Lateness: r.Lateness.Summary(),
-		Ops:      []Op{},
-		Visits:   r.Schedule.Visits(),
-		Duration: r.Schedule.Over().Seconds(),
-		Rate:     r.Schedule.Rate(0),
-		Started:  r.Started.UTC().Truncate(time.Second),
-		Machine:  Machine{runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, runtime.Version()},
+	rep := &Report{
+		Valid:     len(reasons) == 0,
+		Reasons:   append([]string{}, reasons...), // [] in JSON, never null
+		SLOs:      []SLO{},
+		Planned:   r.Accounts.Planned,
+		Sent:      r.Accounts.Sent,
+		Unsent:    r.Accounts.Unsent,
+		Outcomes:  r.Accounts.Outcomes,
+		Wrong:     r.Wrong,
+		Examples:  append([]load.Example{}, r.Examples...),
+		Answered:  r.Visits,
+		Latency:   r.Latency.Summary(),
+		Service:   r.Service.Summary(),
+		Lateness:  r.Lateness.Summary(),
+		Ops:       []Op{},
+		Kinds:     []Kind{},
+		Rules:     []Rule{},
+		Visits:    r.Schedule.Visits(),
+		Duration:  r.Schedule.Over().Seconds(),
+		Started:   r.Started.UTC().Truncate(time.Second),
+		Machine:   Machine{runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, runtime.Version()},
+		Processor: r.Processor,
+	}
+	rep.Rate, rep.VisitRate = float64(rep.Planned)/rep.Duration, float64(rep.Answered)/rep.Duration
+	rep.parts(r)
+	return rep
+}
+
+// parts fills in what is by operation, by kind of connection, and by rule.
+func (r *Report) parts(from *load.Result) {
+	for _, o := range from.Ops {
+		r.Ops = append(r.Ops, Op{
+			Name: o.Name, Requests: o.Sent, Visits: o.Visits, Wrong: o.Wrong, Outcomes: o.Outcomes,
+			Latency: o.Latency.Summary(), Service: o.Service.Summary(), Lateness: o.Lateness.Summary(),
+		})
+	}
+	for _, k := range from.Kinds {
+		r.Kinds = append(r.Kinds, Kind{k.Name, k.Sent, k.Visits, k.Dialled, k.Latency.Summary()})
+	}
+	for _, rule := range from.Rules {
+		r.Rules = append(r.Rules, Rule{rule.Name, rule.Broken == "", rule.Measured, rule.Broken})
 	}
 }
 

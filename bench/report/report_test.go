@@ -59,8 +59,8 @@ func TestText(t *testing.T) {
 planned 10 = sent 9 + unsent 1
 sent 9 = 7 green + 1 other + 1 red
 wrong 1
-latency          p50 4.00 ms  p99 8.00 ms  p99.9 8.00 ms  (from the scheduled time, at 5 visits/s)
-push to visible  p50 1.50 ms  p99 3.00 ms  (20 turns, until the last edge shows it)
+latency          p50 too few  (from the scheduled time, at 5 requests/s)
+push to visible  p50 1.50 ms  p99 too few  (20 turns, until the last edge shows it)
 wrong: "demo-a:d\x00" at edge-2: expected 200 red of demo-a, got status "green": 200 {}
 `
 	if b.String() != want {
@@ -72,6 +72,48 @@ wrong: "demo-a:d\x00" at edge-2: expected 200 red of demo-a, got status "green":
 	}
 	if err := sample().Text(broken{}); err == nil {
 		t.Error("the text was lost without an error")
+	}
+}
+
+// What load knows by operation, by kind of connection and by rule is in the report, under the names that scripts were promised.
+func TestParts(t *testing.T) {
+	timer := load.NewTimer()
+	for range 20 {
+		timer.Record(2 * time.Millisecond)
+	}
+	from := load.NewResult(load.Constant{N: 30, For: 2 * time.Second})
+	from.Visits, from.Processor = 500, load.Processor{Own: 0.125, Machine: 0.5, Stolen: 0.25}
+	from.Ops = []load.OpResult{{
+		Name: "upload", Sent: 21, Visits: 500, Wrong: 1, Outcomes: map[load.Outcome]uint64{"green": 20, load.Failed: 1},
+		Latency: timer, Service: timer, Lateness: timer,
+	}}
+	from.Kinds = []load.KindResult{{Name: "kept", Sent: 21, Visits: 500, Dialled: 3, Latency: timer}}
+	from.Rules = []load.RuleResult{{Name: "on time", Measured: "99.8 % of seconds"}, {Name: "all sent", Broken: "9 were not", Measured: "9 unsent"}}
+	r := New(from, []string{"9 were not"})
+	b, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	flat := strings.Join(strings.Fields(string(b)), " ")
+	for _, want := range []string{
+		`"answered_visits": 500`, `"visits_per_s": 250`, `"rate": 15`, `"processor": { "own": 0.125, "machine": 0.5, "stolen": 0.25 }`,
+		`"ops": [ { "name": "upload", "requests": 21, "visits": 500, "wrong": 1, "outcomes": { "failed": 1, "green": 20 }, "latency_ms": { "p50": 2`,
+		`"kinds": [ { "name": "kept", "requests": 21, "visits": 500, "dialled": 3, "latency_ms": { "p50": 2`,
+		`{ "name": "on time", "kept": true, "measured": "99.8 % of seconds", "why": "" }`,
+		`{ "name": "all sent", "kept": false, "measured": "9 unsent", "why": "9 were not" }`,
+	} {
+		if !strings.Contains(flat, want) {
+			t.Errorf("no %s in\n%s", want, b)
+		}
+	}
+	for _, want := range []string{
+		"answered for 500 visits, 250/s\n", "  upload             p50 2.00 ms  p99 too few  (21 requests = 20 green + 1 failed; 500 visits)\n",
+		"  over kept          p50 2.00 ms  p99 too few  (21 requests, 500 visits, 3 dialled)\n",
+		"processor        generator 12.5 %, machine 50 %, stolen 25 %\n", "rules of validity  1 of 2 kept\n",
+	} {
+		if !strings.Contains(r.text(), want) {
+			t.Errorf("no %q in\n%s", want, r.text())
+		}
 	}
 }
 
@@ -107,7 +149,8 @@ func TestFile(t *testing.T) {
 			"lateness_ms": map[string]any{}, "service_ms": map[string]any{}, "push_to_visible_ms": map[string]any{},
 			"started": "", "machine": map[string]any{}, "version": "",
 			"slos": []any{}, "killed": true, "mode": "", "proves": "", "does_not_prove": "", "scenario": "", "ops": []any{},
-			"seconds": "", "environment": map[string]any{},
+			"seconds": "", "environment": map[string]any{}, "kinds": []any{}, "rules": []any{}, "answered_visits": 0., "visits_per_s": 0.,
+			"processor": map[string]any{},
 		} {
 			if value, there := got[name]; !there || reflect.TypeOf(value) != reflect.TypeOf(kind) {
 				t.Errorf("%s is %v", name, value)

@@ -33,23 +33,45 @@ func (r *Report) text() string {
 	fmt.Fprintf(&b, "planned %d = sent %d + unsent %d\n", r.Planned, r.Sent, r.Unsent)
 	fmt.Fprintf(&b, "sent %d = %s\n", r.Sent, sum(r.Outcomes))
 	fmt.Fprintf(&b, "wrong %d\n", r.Wrong)
-	l, v := r.Latency, r.PushToVisible
-	fmt.Fprintf(&b, "latency          p50 %.2f ms  p99 %.2f ms  p99.9 %.2f ms  (from the scheduled time, at %.0f visits/s)\n",
-		l.P50, l.P99, l.P999, r.Rate)
-	if v.Count > 0 {
-		fmt.Fprintf(&b, "push to visible  p50 %.2f ms  p99 %.2f ms  (%d turns, until the last edge shows it)\n", v.P50, v.P99, v.Count)
+	if r.Answered > 0 {
+		fmt.Fprintf(&b, "answered for %d visits, %.0f/s\n", r.Answered, r.VisitRate)
+	}
+	fmt.Fprintf(&b, "latency          %s  (from the scheduled time, at %.0f requests/s)\n", times(r.Latency), r.Rate)
+	if v := r.PushToVisible; v.Count > 0 {
+		fmt.Fprintf(&b, "push to visible  %s  (%d turns, until the last edge shows it)\n", times(v), v.Count)
 	}
 	if r.Killed {
 		fmt.Fprintln(&b, "the run was killed, and this is from its log of seconds: percentiles are at most what is said")
 	}
-	for _, op := range r.Ops {
-		fmt.Fprintf(&b, "  %-18s p50 %.2f ms  p99 %.2f ms  p99.9 %.2f ms  (%d requests = %s; %d visits)\n",
-			op.Name, op.Latency.P50, op.Latency.P99, op.Latency.P999, op.Requests, sum(op.Outcomes), op.Visits)
-	}
+	b.WriteString(r.partsText())
 	for _, s := range r.SLOs {
 		fmt.Fprintln(&b, s)
 	}
 	return b.String() + r.examples()
+}
+
+// partsText has a line for each operation and each kind of connection, and one for the processor.
+func (r *Report) partsText() string {
+	var b strings.Builder
+	for _, o := range r.Ops {
+		fmt.Fprintf(&b, "  %-18s %s  (%d requests = %s; %d visits)\n", o.Name, times(o.Latency), o.Requests, sum(o.Outcomes), o.Visits)
+	}
+	for _, k := range r.Kinds {
+		fmt.Fprintf(&b, "  over %-13s %s  (%d requests, %d visits, %d dialled)\n", k.Name, times(k.Latency), k.Requests, k.Visits, k.Dialled)
+	}
+	if p := r.Processor; p != (Processor{}) {
+		fmt.Fprintf(&b, "processor        generator %s, machine %s, stolen %s\n", share(p.Own), share(p.Machine), share(p.Stolen))
+	}
+	kept := 0
+	for _, rule := range r.Rules {
+		if rule.Kept {
+			kept++
+		}
+	}
+	if len(r.Rules) > 0 {
+		fmt.Fprintf(&b, "rules of validity  %d of %d kept\n", kept, len(r.Rules))
+	}
+	return b.String()
 }
 
 // examples are lines of evidence.
