@@ -396,6 +396,7 @@ var notAnswered = map[string]string{
 	"origin: GET /v1/issuers/{issuer}/log 503 not-ready":               "the same",
 	"origin: POST /v1/issuers/{issuer}/held/{id}/approve 400 body-cut": "who approves must hang up before his turn comes; the tests of sync/origin do",
 	"origin: GET /v1/backup 400 bad-request":                           "it must be asked for from elsewhere; the tests of sync/origin do",
+	"origin: GET /v1/issuers/{issuer}/code-keys 400 bad-request":       "as above",
 	"origin: POST /v1/join 400 body-cut":                               "who joins must hang up, which a TLS client does not by halves; the other orders do",
 	"origin: POST /v1/edges/self/renew 400 body-cut":                   "the same",
 	"origin: GET /v1/issuers/{issuer}/snapshot 200":                    "a snapshot must have been written; the faults have edges that fetch some",

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/tar"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,8 +52,7 @@ a push token, a scanner key without limits and an admin token, each named ` + be
 Nothing else of the fleet is touched. Run again, also after a cut, it completes, and replaces what else the two issuers hold; the tokens get
 other secrets, so an older FILE is of no use any more.
 
-Code keys are in a backup alone, of which prepare reads the beginning; the origin's log says that it was not sent whole. They lie beside FILE,
-in FILE.code-keys.json (mode 0600): over TLS, or where the origin is on this machine.
+The issuers' code keys lie beside FILE, in FILE.code-keys.json (mode 0600). The origin gives them out over TLS, or where it is on this machine.
 
 scanedge bench clean --up FILE takes it all away.`,
 		Example: `  scanedge bench prepare --up var/up.json --subjects 1000000 --out bench.json
@@ -166,42 +164,22 @@ func (p *preparing) issuer(ctx context.Context, id string) error {
 	return p.op.Call(ctx, "make issuer "+id, http.MethodPut, issuerURL(id), map[string]any{"plain": true}, &now)
 }
 
-// codeKeys writes the issuers' code keys to a file. The origin gives them to nobody but whoever takes a backup, which begins with them.
+// codeKeys writes the issuers' code keys to a file.
 func (p *preparing) codeKeys(ctx context.Context, path string) (err error) {
 	if p.up.CodeKeys, err = filepath.Abs(path); err != nil {
 		return fmt.Errorf("naming the file of code keys: %w", err)
 	}
 	keys := map[string]json.RawMessage{}
-	err = p.op.Download(ctx, "read the code keys at the beginning of a backup", "/v1/backup", "application/x-tar", func(body io.Reader) error {
-		return readCodeKeys(tar.NewReader(body), keys)
-	})
-	if err != nil {
-		return err
+	for _, id := range benchIssuers {
+		var has struct {
+			Keys json.RawMessage `json:"code_keys"`
+		}
+		if err := p.op.Call(ctx, "ask for the code keys of "+id, http.MethodGet, issuerURL(id, "code-keys"), nil, &has); err != nil {
+			return err
+		}
+		keys[id] = has.Keys
 	}
 	return fleet.SaveCodeKeys(p.up.CodeKeys, keys)
-}
-
-// readCodeKeys reads those of the issuers that a target has, and no further than it must.
-func readCodeKeys(t *tar.Reader, keys map[string]json.RawMessage) error {
-	for len(keys) < len(benchIssuers) {
-		head, err := t.Next()
-		if err != nil {
-			return fmt.Errorf("reading a backup until it has the code keys of %s: %w", strings.Join(benchIssuers, " and "), err)
-		}
-		for _, id := range benchIssuers {
-			if head.Name != "issuers/"+id+".json" {
-				continue
-			}
-			var file struct {
-				Keys json.RawMessage `json:"code_keys"`
-			}
-			if err := json.NewDecoder(t).Decode(&file); err != nil {
-				return fmt.Errorf("reading %s of a backup: %w", head.Name, err)
-			}
-			keys[id] = file.Keys
-		}
-	}
-	return nil
 }
 
 // tokens makes the target's tokens. Of those that are there nobody may know the secret any more: they get another one, and the one before

@@ -45,6 +45,7 @@ func (o *Origin) Admin() http.Handler {
 func (o *Origin) forOperatorsOn(mux *http.ServeMux) {
 	mux.HandleFunc("/v1/issuers", o.forOperators(only("GET, HEAD", o.serveIssuers)))
 	mux.HandleFunc("/v1/issuers/{issuer}", o.forOperators(o.serveIssuer))
+	mux.HandleFunc("/v1/issuers/{issuer}/code-keys", o.forOperators(only("GET", o.serveCodeKeys)))
 	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}", o.forOperators(only("GET, HEAD", o.serveSubject)))
 	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}/secret", o.forOperators(only("GET", o.serveSecret)))
 	mux.HandleFunc("/v1/issuers/{issuer}/subjects/{subject}/codes", o.forOperators(only("POST", o.serveSign)))

@@ -55,6 +55,30 @@ func (w *writer) subjectSecret(by issuer.CodeKey, subject string, now time.Time)
 	}
 }
 
+// IssuerCodeKeys are what an issuer's rolling codes are made with, the newest first.
+type IssuerCodeKeys struct {
+	Issuer   string           `json:"issuer"`
+	CodeKeys []issuer.CodeKey `json:"code_keys"`
+}
+
+// serveCodeKeys answers GET /v1/issuers/{issuer}/code-keys, over TLS or on this machine: for who makes codes of a whole population, such as a
+// load. An admin token finds them in a backup too; here nobody has to take all secrets for the sake of these. The journal says who asked.
+func (o *Origin) serveCodeKeys(rw http.ResponseWriter, req *http.Request) {
+	if req.TLS == nil && !fromLoopback(req) {
+		scanedge.NewProblem(scanedge.BadRequest,
+			"whoever has a code key makes codes of every subject: ask for it over TLS, or on the origin's machine").Write(rw)
+		return
+	}
+	w, problem := o.issuer(req)
+	if problem != nil {
+		problem.Write(rw)
+		return
+	}
+	keys := IssuerCodeKeys{w.secret.ID, w.secret.CodeKeys()}
+	o.cfg.Logger.Info("code keys were given out", "issuer", keys.Issuer, "newest", keys.CodeKeys[0].ID, o.operator(req).by())
+	writeJSON(rw, keys)
+}
+
 // serveSign answers POST /v1/issuers/{issuer}/subjects/{subject}/codes: a code for paper, which the issuer's key signs. Nothing is kept of it,
 // so it can't be taken back: what its subject is worth is the table's to say.
 func (o *Origin) serveSign(rw http.ResponseWriter, req *http.Request) {

@@ -1,12 +1,14 @@
 package origin
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,45 @@ func TestASubjectsSecret(t *testing.T) {
 	order(t, o, 200, "PUT", "/v1/issuers/demo-a", `{"new_code_key":true,"drop_old_code_key":true}`, nil)
 	if verified(t, o, "demo-a", "x", before) {
 		t.Error("the key was not dropped at once")
+	}
+}
+
+// An issuer's code keys are those that its edges check codes with. They go to operators alone, over TLS or on this machine, and the journal
+// says who asked, and no key.
+func TestCodeKeysAreForOperatorsAlone(t *testing.T) {
+	var logged strings.Builder
+	o, err := Open(t.Context(), Config{
+		Dir: t.TempDir(), Issuers: []string{"demo-a"}, Logger: slog.New(slog.NewTextHandler(&logged, nil)), Metrics: metrics.NewSet(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	const path, here = "/v1/issuers/demo-a/code-keys", "127.0.0.1:9"
+	order(t, o, 200, "PUT", "/v1/issuers/demo-a", `{"new_code_key":true}`, nil)
+	for _, token := range []string{"", "x", o.tokens.Push, o.tokens.Scanner} {
+		refused(t, call(o.API(), "GET", path, token, "", here), scanedge.NoToken)
+	}
+	refused(t, call(asEdge(t, o), "GET", path, "", "", here), scanedge.NoToken)
+	refused(t, call(o.API(), "GET", path, o.tokens.Admin, "", "192.0.2.1:9"), scanedge.BadRequest, "over TLS")
+	refused(t, call(o.API(), "GET", "/v1/issuers/nobody/code-keys", o.tokens.Admin, "", here), scanedge.UnknownIssuer)
+	refused(t, call(o.API(), "HEAD", path, o.tokens.Admin, "", here), scanedge.MethodNotAllowed)
+
+	var got IssuerCodeKeys
+	rec := call(o.API(), "GET", path, o.tokens.Admin, "", here)
+	unmarshal(t, rec.Body.Bytes(), &got)
+	want := o.writer("demo-a").secret.Public().CodeKeys
+	if got.Issuer != "demo-a" || len(want) != 2 || !reflect.DeepEqual(got.CodeKeys, want) || rec.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("%s, want %v", rec.Body, want)
+	}
+	log := logged.String()
+	if !strings.Contains(log, `msg="code keys were given out" issuer=demo-a newest=2 by=admin by_id=`) {
+		t.Errorf("the journal does not say who asked: %s", log)
+	}
+	for _, k := range want {
+		if strings.Contains(log, base64.StdEncoding.EncodeToString(k.Key)) || strings.Contains(log, hex.EncodeToString(k.Key)) {
+			t.Error("the journal has a code key")
+		}
 	}
 }
 

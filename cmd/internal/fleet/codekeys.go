@@ -12,7 +12,7 @@ import (
 )
 
 // codeKeysFile is the name of the file, in the fleet's folder, that holds every issuer's code keys: what a load of rolling codes for
-// the whole population is made with. The origin gives out one subject's secret at a time; its keys lie in the issuers' files.
+// the whole population is made with. A fleet reads them where they lie, in the issuers' files, and so sees each change.
 const codeKeysFile = "code-keys.json"
 
 // codeKeysEvery is how often the file is held against the origin's. Tests are quicker.
