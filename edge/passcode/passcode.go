@@ -211,10 +211,11 @@ func (c *Code) takeSubject(id []byte) bool {
 }
 
 // text is the code as [Parse] reads it.
-func (c *Code) text() string {
-	b := make([]byte, 0, MaxCode)
+func (c *Code) text() string { return string(c.appendText(make([]byte, 0, MaxCode))) }
+
+func (c *Code) appendText(b []byte) []byte {
 	if c.Kind == Plain {
-		return string(append(append(append(b, c.Issuer()...), ':'), c.Subject()...))
+		return append(append(append(b, c.Issuer()...), ':'), c.Subject()...)
 	}
 	payload := append(make([]byte, 0, maxPayload), c.KeyID)
 	if c.Kind == Rolling {
@@ -227,8 +228,13 @@ func (c *Code) text() string {
 		payload = binary.BigEndian.AppendUint32(payload, c.Until)
 		payload = append(append(payload, c.Subject()...), c.Signature[:]...)
 	}
-	b = append(append(b, bytes.ToUpper(c.Issuer())...), '.')
-	return string(encoding32.AppendEncode(b, payload))
+	for _, letter := range c.Issuer() {
+		if letter >= 'a' && letter <= 'z' {
+			letter -= 'a' - 'A'
+		}
+		b = append(b, letter)
+	}
+	return encoding32.AppendEncode(append(b, '.'), payload)
 }
 
 // named is a code of that form and of these ids, which must be good ones: what is made for others is no code.

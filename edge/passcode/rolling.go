@@ -29,10 +29,15 @@ func (s Secret) GoString() string { return s.String() }
 // Mint makes the rolling code of a step. The secret must be that of the key and the ids, keyID 1 to 255, and the ids must be what
 // [cache.CheckIssuer] and [cache.CheckSubject] let pass: with others it makes a code that no edge takes.
 func (s Secret) Mint(issuer string, keyID byte, subject []byte, step uint32) string {
+	return string(s.AppendMint(make([]byte, 0, MaxCode), issuer, keyID, subject, step))
+}
+
+// AppendMint appends the code that [Secret.Mint] makes to b. With room for [MaxCode] bytes there it allocates nothing.
+func (s *Secret) AppendMint(b []byte, issuer string, keyID byte, subject []byte, step uint32) []byte {
 	c := named(Rolling, keyID, issuer, subject)
 	c.Step = step
 	c.MAC = s.mac(&c)
-	return c.text()
+	return c.appendText(b)
 }
 
 // mac is the MAC that a rolling code of this secret has.
