@@ -7,8 +7,8 @@
 //
 //   - curve.go, arrivals.go: [Curve] and [Arrivals], when visits come
 //   - scenario.go, scenarios: [Scenario] and its files
-//   - script.go, mix.go, population.go, malformed.go: [Script], what visit i asks
-//   - want.go, judge.go: what its answer must be
+//   - script.go, visit.go, mix.go, population.go, malformed.go: [Script], what visit i asks
+//   - want.go, judge.go, said.go: what its answer must be
 //   - subjects.go: [Subjects], registered and changed while the run goes on, and trips
 //   - canary.go, turn.go: [Canaries]
 //
@@ -108,6 +108,9 @@ func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries
 		Edges:    c.Edges,
 		Key:      c.ScannerKey,
 		Schedule: c.Schedule,
+		Seed:     c.Seed,
+		Ops:      operationNames[:],
+		Route:    script.Route,
 		Visit:    script.Visit,
 		Judge:    script.Judge,
 		Progress: c.Progress,

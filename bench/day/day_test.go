@@ -77,8 +77,8 @@ func TestSwappedVerdictsAreFound(t *testing.T) {
 	script := NewScript(f.config.Seed, f.config.Edges, f.config.Population)
 	reds := uint64(0)
 	for i := range uint64(visits) {
-		v := script.Visit(i)
-		for code := range strings.Lines(strings.TrimPrefix(v.Path, "/v1/scan/") + "\n" + v.Body) {
+		v, _ := made(script, i)
+		for code := range strings.Lines(strings.TrimPrefix(string(v.Path), "/v1/scan/") + "\n" + string(v.Body)) {
 			if f.records[strings.TrimSpace(strings.Replace(code, "%3A", ":", 1))].Status == "red" {
 				reds++
 				break

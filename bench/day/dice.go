@@ -10,8 +10,13 @@ import (
 type dice struct{ pcg rand.PCG }
 
 func throw(seed, i uint64) *dice {
-	return &dice{*rand.NewPCG(seed, i)}
+	d := new(dice)
+	d.throw(seed, i)
+	return d
 }
+
+// throw makes them those of visit i.
+func (d *dice) throw(seed, i uint64) { d.pcg.Seed(seed, i) }
 
 // below returns a number from 0 up to n.
 func (d *dice) below(n uint64) uint64 {

@@ -177,7 +177,7 @@ func (f *fakeFleet) judge(code string) scanedge.Answer {
 	if !known {
 		return scanedge.Answer{Error: scanedge.UnknownSubject}
 	}
-	v := scanedge.Verdict{Issuer: issuer, Status: d.Status, Until: d.Until, Offset: f.offset}
+	v := scanedge.Verdict{Issuer: issuer, Status: d.Status, Until: d.Until, Offset: f.offset, AgeMS: new(int64)}
 	if !d.Until.IsZero() {
 		v.Status = scanedge.Lapsed
 	}

@@ -5,7 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -27,31 +27,31 @@ const (
 	linesType   = "application/x-ndjson"
 )
 
-// Judge says what the answer to visit i is worth.
-func (s *Script) Judge(i uint64, a load.Answer) load.Judgement {
-	v := s.at(i)
-	f := finding{code: v.asks[0].text(a.At), own: s.own()}
+// Judge says what the answer to a visit is worth, which [Script.Visit] made and which was sent as it is. It allocates nothing where
+// an edge said what nearly every answer says.
+func (s *Script) Judge(sent *load.Visit, a *load.Answer) load.Judgement {
+	v, f := sent.Asked.(*visit), finding{script: s, own: s.own(), got: a.Body}
 	switch {
 	case a.Code != http.StatusOK:
 		f.judgeProblem(v, a)
 	case v.upload:
-		f.judgeUpload(v.asks, a)
+		f.judgeUpload(v.wants, a)
 	default:
-		f.judgeVerdict(v.asks[0].want, a)
+		f.judgeVerdict(v.wants[0], a)
 	}
 	if f.fault == "" {
 		return load.Judgement{Outcome: f.outcome}
 	}
 	return load.Judgement{Outcome: f.outcome, Wrong: &load.Example{
-		Code: f.code, Edge: s.edges[v.edge].Name, Expected: cmp.Or(f.expected, expected(v)),
+		Code: sentCode(sent, f.line), Edge: s.edges[sent.Edge].Name, Offset: f.offset, Expected: cmp.Or(f.expected, expected(v)),
 		Got: fmt.Sprintf("%s: %d %s", f.fault, a.Code, clip(f.got)),
 	}}
 }
 
-func expected(v visit) string {
-	switch w := v.asks[0].want; {
+func expected(v *visit) string {
+	switch w := v.wants[0]; {
 	case v.upload:
-		return fmt.Sprintf("200 with %d lines", len(v.asks))
+		return fmt.Sprintf("200 with %d lines", len(v.wants))
 	case w.problem != "":
 		return fmt.Sprintf("%d %s", w.problem.Status(), w)
 	default:
@@ -61,13 +61,15 @@ func expected(v visit) string {
 
 // finding is what one answer turned out to be.
 type finding struct {
+	script *Script
+	own    *Subjects // nil: the run has no subjects of its own
+
 	outcome  load.Outcome
 	fault    string // "" when it is right
-	code     string // where the fault is
+	line     int    // of an upload, where the fault is
+	offset   uint64 // that was said there
 	expected string // of an upload's line
 	got      []byte
-
-	own *Subjects // nil: the run has no subjects of its own
 }
 
 // own are the subjects that the run pushes, if it does.
@@ -93,86 +95,115 @@ func (f *finding) faultOf(w want, s said, at time.Time) string {
 	return fault
 }
 
-func (f *finding) judgeVerdict(w want, a load.Answer) {
-	f.got = a.Body
-	said, fault := read(a.Body)
-	f.outcome = said.outcome()
+func (f *finding) judgeVerdict(w want, a *load.Answer) {
+	said, fault := read(a.Body, w)
+	f.outcome, f.offset = said.outcome(), said.Offset
 	switch {
 	case w.problem != "":
 		f.fault = "a verdict"
 	case fault != "":
 		f.fault = fault
 	default:
-		f.fault = cmp.Or(faultOfHeader(a.Header, verdictType), f.faultOf(w, said, a.At))
+		f.fault = cmp.Or(faultOfHeader(a, verdictType), f.faultOf(w, said, a.At))
 	}
 }
 
 // judgeProblem judges an answer other than 200.
-func (f *finding) judgeProblem(v visit, a load.Answer) {
-	f.got = a.Body
-	var p struct {
-		Type scanedge.ProblemType `json:"type"`
-	}
-	unreadable := json.Unmarshal(a.Body, &p) != nil
+func (f *finding) judgeProblem(v *visit, a *load.Answer) {
+	w := v.wants[0]
+	word, readable := f.script.problems.read(a.Body, w.problem)
 	f.outcome = Other
-	switch p.Type {
+	switch word {
 	case scanedge.UnknownSubject, scanedge.MalformedCode, scanedge.IssuerNotHeld, scanedge.ForgedCode, scanedge.CodeExpired:
-		f.outcome = load.Outcome(p.Type)
+		f.outcome = load.Outcome(word)
 	}
-	w := v.asks[0].want
 	if f.own != nil && w.moves > 0 {
-		w = f.own.settle(w, said{Error: p.Type}, a.At)
+		w = f.own.settle(w, onlyError(word), a.At)
 	}
 	switch {
 	case v.upload || w.problem == "":
 		f.fault = "a problem"
 	case a.Code != w.problem.Status():
 		f.fault = "the status"
-	case unreadable:
+	case !readable:
 		f.fault = "no JSON of a problem"
-	case p.Type != w.problem:
-		f.fault = fmt.Sprintf("type %q", p.Type)
+	case word != w.problem:
+		f.fault = fmt.Sprintf("type %q", word)
 	default:
-		f.fault = faultOfHeader(a.Header, problemType)
+		f.fault = faultOfHeader(a, problemType)
 	}
 }
 
 // judgeUpload judges every line; the first that is wrong becomes the example. A line that says not-ready refuses the visit, as
 // a 503 does: it is no wrong answer, and the others are judged all the same.
-func (f *finding) judgeUpload(asks []question, a load.Answer) {
-	f.outcome, f.got = Upload, a.Body
-	lines := bytes.Split(bytes.TrimSuffix(a.Body, []byte("\n")), []byte("\n"))
-	if len(lines) != len(asks) {
-		f.fault = fmt.Sprintf("%d lines", len(lines))
+func (f *finding) judgeUpload(wants []want, a *load.Answer) {
+	f.outcome = Upload
+	body := bytes.TrimSuffix(a.Body, []byte("\n"))
+	if lines := 1 + bytes.Count(body, []byte("\n")); lines != len(wants) {
+		f.fault = fmt.Sprintf("%d lines", lines)
 		return
 	}
-	f.fault = faultOfHeader(a.Header, linesType)
-	for k, q := range asks {
-		said, fault := read(lines[k])
-		if fault == "" && said == notReady && q.want.problem != scanedge.MalformedCode {
+	f.fault = faultOfHeader(a, linesType)
+	for k, w := range wants {
+		line, rest, _ := bytes.Cut(body, []byte("\n"))
+		body = rest
+		said, fault := read(line, w)
+		if fault == "" && said == notReady && w.problem != scanedge.MalformedCode {
 			f.outcome = load.Refused
 			continue
 		}
-		if fault = cmp.Or(fault, f.faultOf(q.want, said, a.At)); fault != "" {
+		if fault = cmp.Or(fault, f.faultOf(w, said, a.At)); fault != "" {
 			f.fault = fmt.Sprintf("line %d, %s", k+1, fault)
-			f.code, f.expected, f.got = q.text(a.At), q.want.String(), lines[k]
+			f.line, f.offset, f.expected, f.got = k, said.Offset, w.String(), line
 			return
 		}
 	}
 }
 
 // notReady is the line of an edge whose table has yet to catch up.
-var notReady = said{Error: scanedge.NotReady}
+var notReady = onlyError(scanedge.NotReady)
 
 // faultOfHeader wants the content type, with or without parameters, and that nobody keeps the answer: a verdict out of a
 // cache is a wrong one tomorrow.
-func faultOfHeader(h http.Header, contentType string) string {
-	got, _, _ := strings.Cut(h.Get("Content-Type"), ";")
-	if strings.TrimSpace(got) != contentType {
-		return fmt.Sprintf("content type %q", h.Get("Content-Type"))
+func faultOfHeader(a *load.Answer, contentType string) string {
+	got, _, _ := bytes.Cut(a.ContentType, []byte(";"))
+	if string(bytes.TrimSpace(got)) != contentType {
+		return fmt.Sprintf("content type %q", a.ContentType)
 	}
-	if h.Get("Cache-Control") != "no-store" {
+	if string(a.CacheControl) != "no-store" {
 		return "no Cache-Control: no-store"
 	}
 	return ""
+}
+
+// problems keeps of each problem that visits want the last answer that said it, whole: edges say the same each time, and to compare costs
+// less than to read JSON.
+type problems map[scanedge.ProblemType]*atomic.Pointer[[]byte]
+
+func newProblems() problems {
+	p := problems{}
+	for _, word := range []scanedge.ProblemType{scanedge.UnknownSubject, scanedge.MalformedCode, scanedge.IssuerNotHeld,
+		scanedge.ForgedCode, scanedge.CodeExpired} {
+		p[word] = new(atomic.Pointer[[]byte])
+	}
+	return p
+}
+
+// read returns the word of a problem where another, or the same, is wanted. It reports false for what is no JSON of one.
+func (p problems) read(body []byte, wanted scanedge.ProblemType) (word scanedge.ProblemType, ok bool) {
+	last := p[wanted]
+	if last != nil {
+		if b := last.Load(); b != nil && bytes.Equal(*b, body) {
+			return wanted, true
+		}
+	}
+	var read struct {
+		Type scanedge.ProblemType `json:"type"`
+	}
+	ok = json.Unmarshal(body, &read) == nil
+	if ok && read.Type == wanted && last != nil {
+		b := bytes.Clone(body)
+		last.Store(&b)
+	}
+	return read.Type, ok
 }

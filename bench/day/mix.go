@@ -107,121 +107,118 @@ func ceilScale(a, b, c uint64) uint64 {
 }
 
 // mixed is visit i of a run, which is number n of the scenario's day.
-func (s *Script) mixed(i, n uint64) visit {
-	edge, op, d := s.thrown(n)
+func (s *Script) mixed(v *visit, i, n uint64) {
+	op := s.throw(v, n)
 	for before := n; op == Repeat && before > n-i; {
 		before--
-		if _, was, again := s.thrown(before); was != Repeat && was != Uploaded {
-			v := s.made(i-(n-before), before, was, again)
-			v.edge, v.op = edge, Repeat
-			return v
+		if was := s.throw(v, before); was != Repeat && was != Uploaded {
+			s.make(v, i-(n-before), before, was)
+			v.op = Repeat
+			return
 		}
 	}
-	if op == Repeat {
-		op = Plain // nothing was asked before
+	if op == Repeat { // nothing was asked before
+		s.throw(v, n)
+		op = Plain
 	}
-	v := s.made(i, n, op, d)
-	v.edge = edge
-	return v
+	s.make(v, i, n, op)
 }
 
-// thrown is where number n of the day goes and what it asks, with the dice as they are then.
-func (s *Script) thrown(n uint64) (edge int, op Operation, d *dice) {
-	d = throw(s.seed, n)
-	edge = int(d.below(uint64(len(s.edges))))
-	return edge, s.mix.op(s.seed, n, d), d
+// throw is what number n of the day asks, with the dice as they are then.
+func (s *Script) throw(v *visit, n uint64) Operation {
+	v.throw(s.seed, n)
+	s.edge(&v.dice)
+	return s.mix.op(s.seed, n, &v.dice)
 }
 
-// made is what visit i, number n of the day, of an operation asks.
-func (s *Script) made(i, n uint64, op Operation, d *dice) visit {
-	v := visit{op: op, weight: 1, eol: "\n"}
-	switch op {
+// make makes what visit i, number n of the day, of an operation asks.
+func (s *Script) make(v *visit, i, n uint64, op Operation) {
+	v.op, v.holder, v.upload = op, op == Own, op == Uploaded || op == Contacts
+	switch step := passcode.Step(s.now().Unix()); op {
 	case Uploaded:
-		v.upload, v.weight = true, uint32(s.mix.scenario.UploadCodes)
-		v.asks = make([]question, s.mix.scenario.UploadCodes)
-		for k := range v.asks {
-			v.asks[k] = s.gate(d, fmt.Sprintf("%d-%d", n, k))
+		for k := range s.mix.scenario.UploadCodes {
+			s.gate(v, n, k, step)
+			v.end()
 		}
+		v.weight = uint32(len(v.wants))
 	case Contacts:
-		v.upload, v.asks = true, s.mix.own.trip(d)
+		s.mix.own.trip(v)
 	default:
-		v.holder = op == Own
-		v.asks = []question{s.ask(i, n, op, d)}
+		s.ask(v, i, n, step)
 	}
-	return v
 }
 
 // gate is a code of an upload: every second one is rolling.
-func (s *Script) gate(d *dice, name string) question {
-	switch kind := d.below(200); {
+func (s *Script) gate(v *visit, n uint64, line int, step uint32) {
+	switch kind := v.below(200); {
 	case kind < 98:
-		return s.resident(d, 0, s.mix.keys)
+		s.rolling(v, s.mix.keys, step)
 	case kind < 99:
-		return s.resident(d, 0, s.mix.bogus).forged()
+		s.forged(v, step)
 	case kind < 100:
-		return s.unknown(d, name)
+		s.unknown(v, n, line)
 	default:
-		return s.resident(d, 0, nil)
+		s.resident(v)
 	}
 }
 
-func (s *Script) ask(i, n uint64, op Operation, d *dice) question {
-	switch op {
+func (s *Script) ask(v *visit, i, n uint64, step uint32) {
+	switch v.op {
 	case Own, Rolling:
-		return s.resident(d, 0, s.mix.keys)
+		s.rolling(v, s.mix.keys, step)
 	case Forged:
-		return s.resident(d, 0, s.mix.bogus).forged()
+		s.forged(v, step)
 	case Expired:
-		q := s.resident(d, -10, s.mix.keys)
-		q.want = want{problem: scanedge.CodeExpired}
-		return q
+		s.rolling(v, s.mix.keys, step-min(step, 10))
+		v.wants[0] = want{problem: scanedge.CodeExpired}
 	case Registered:
-		if q, ok := s.mix.own.registered(d, s.mix.due(i)); ok {
-			return q
+		if !s.mix.own.registered(v, s.mix.due(i)) {
+			s.resident(v)
 		}
 	case Changed:
-		return s.mix.own.changed(d)
+		s.mix.own.changed(v)
 	case Foreign:
-		return question{code: foreignIssuer + ":" + Name(d.below(1<<20)+1), want: want{problem: scanedge.IssuerNotHeld}}
+		v.code(foreignIssuer, ":")
+		v.text = appendName(v.text, v.below(1<<20)+1)
+		v.expect(want{problem: scanedge.IssuerNotHeld})
 	case Unknown:
-		return s.unknown(d, fmt.Sprint(n))
+		s.unknown(v, n, alone)
 	case Malformed:
-		return question{code: pick(d, pick(d, s.badPaths)), want: malformedCode}
+		s.malformed(v, s.badPaths)
+	default:
+		s.resident(v)
 	}
-	return s.resident(d, 0, nil)
 }
 
 // foreignIssuer is one that no fleet of the suite holds.
 const foreignIssuer = "day-elsewhere"
 
-// resident asks for one of the population, some of whom come more often than others (Zipf, with Mandelbrot's offset): by a plain
-// code without keys, or by a rolling one of so many steps after the present.
-func (s *Script) resident(d *dice, steps int, keys []passcode.Key) question {
+// visitor is one of the population, some of whom come more often than others (Zipf, with Mandelbrot's offset).
+func (s *Script) visitor(d *dice) (k int, number uint64) {
 	skew := s.mix.scenario.Skew
 	place := skew * (math.Pow(1+1/skew, unit(d.pcg.Uint64())) - 1)
-	k, number := s.population.At(min(uint64(place*float64(s.population.Subjects)), s.population.Subjects-1))
-	issuer, subject := s.population.Issuers[k], Name(number)
-	q := question{want: want{issuer: issuer, status: StatusOf(number)}}
-	if keys == nil {
-		q.code = issuer + ":" + subject
-	} else {
-		q.key, q.steps, q.issuer, q.subject = &keys[k], steps, issuer, subject
-	}
-	return q
+	return s.population.At(min(uint64(place*float64(s.population.Subjects)), s.population.Subjects-1))
 }
 
-// forged is the question when its key is not the issuer's.
-func (q question) forged() question {
-	q.want = want{problem: scanedge.ForgedCode}
-	return q
+// resident asks for a visitor by a plain code.
+func (s *Script) resident(v *visit) {
+	k, number := s.visitor(&v.dice)
+	s.plain(v, k, number, ":")
 }
 
-// text is the code as it is sent at a time: a rolling one is made for it.
-func (q *question) text(now time.Time) string {
-	if q.key == nil {
-		return q.code
-	}
-	subject := []byte(q.subject)
-	step := int64(passcode.Step(now.Unix())) + int64(q.steps)
-	return q.key.Secret(subject).Mint(q.issuer, q.key.ID(), subject, uint32(max(0, step)))
+// rolling asks for a visitor by the rolling code of a step.
+func (s *Script) rolling(v *visit, keys []passcode.Key, step uint32) {
+	k, number := s.visitor(&v.dice)
+	issuer, key := s.population.Issuers[k], &keys[k]
+	var room [32]byte
+	subject := appendName(room[:0], number)
+	secret := key.Secret(subject)
+	v.text = secret.AppendMint(v.text, issuer, key.ID(), subject, step)
+	v.expect(want{issuer: issuer, status: StatusOf(number)})
+}
+
+// forged brings a rolling code whose key is not the issuer's.
+func (s *Script) forged(v *visit, step uint32) {
+	s.rolling(v, s.mix.bogus, step)
+	v.wants[len(v.wants)-1] = want{problem: scanedge.ForgedCode}
 }

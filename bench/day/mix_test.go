@@ -2,6 +2,7 @@ package day
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -16,7 +17,7 @@ import (
 	"github.com/scanedge/scanedge/bench/load"
 )
 
-func scenario(t *testing.T, name string) *Scenario {
+func scenario(t testing.TB, name string) *Scenario {
 	t.Helper()
 	s, err := LoadScenario(name)
 	if err != nil {
@@ -26,7 +27,7 @@ func scenario(t *testing.T, name string) *Scenario {
 }
 
 // scenarioScript is a script of a scenario for the test population.
-func scenarioScript(t *testing.T, name string, visits, seed uint64) (*Script, uint64) {
+func scenarioScript(t testing.TB, name string, visits, seed uint64) (*Script, uint64) {
 	t.Helper()
 	s := scenario(t, name)
 	requests, _ := s.Requests(visits)
@@ -48,7 +49,7 @@ func TestScenarioSharesOfVisits(t *testing.T) {
 		sum := uint64(0)
 		var got [operations]float64
 		for i := range requests {
-			v := script.Visit(i)
+			v, _ := made(script, i)
 			sum += uint64(v.Weight)
 			got[v.Op] += float64(v.Weight)
 			if (v.Key == "-") != (Operation(v.Op) == Own) && Operation(v.Op) != Repeat {
@@ -72,15 +73,15 @@ func TestRepeatsAndSeeds(t *testing.T) {
 	one, requests := scenarioScript(t, "retry-storm", 5000, 3)
 	again, _ := scenarioScript(t, "retry-storm", 5000, 3)
 	repeats := 0
-	var last load.Visit
+	last, _ := made(one, 0)
 	for i := range requests {
-		v := one.Visit(i)
-		if v != again.Visit(i) {
-			t.Fatalf("visit %d is %+v, then %+v", i, v, again.Visit(i))
+		v, _ := made(one, i)
+		if a, b := wire(one, i), wire(again, i); a != b {
+			t.Fatalf("visit %d is %s, then %s", i, a, b)
 		}
 		switch Operation(v.Op) {
 		case Repeat:
-			if repeats++; v.Path != last.Path || v.Body != last.Body || v.Key != last.Key {
+			if repeats++; string(v.Path) != string(last.Path) || string(v.Body) != string(last.Body) || v.Key != last.Key {
 				t.Fatalf("visit %d repeats %q as %q", i, last.Path, v.Path)
 			}
 		case Uploaded:
@@ -99,7 +100,8 @@ func TestResidentsAreSkewed(t *testing.T) {
 	seen := map[string]int{}
 	const throws = 200_000
 	for i := range uint64(throws) {
-		seen[script.resident(throw(4, i), 0, nil).code]++
+		k, number := script.visitor(throw(4, i))
+		seen[fmt.Sprint(k, number)]++
 	}
 	mean, most := float64(throws)/float64(testPopulation.Subjects), 0
 	for _, n := range seen {

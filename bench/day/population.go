@@ -1,7 +1,7 @@
 package day
 
 import (
-	"fmt"
+	"strconv"
 
 	"github.com/scanedge/scanedge"
 )
@@ -30,7 +30,15 @@ func (p Population) At(i uint64) (k int, number uint64) {
 }
 
 // Name returns the id of a subject's number.
-func Name(number uint64) string { return fmt.Sprintf("d%09d", number) }
+func Name(number uint64) string { return string(appendName(nil, number)) }
+
+func appendName(b []byte, number uint64) []byte {
+	b = append(b, 'd')
+	for least := uint64(100_000_000); least > number && least > 1; least /= 10 {
+		b = append(b, '0')
+	}
+	return strconv.AppendUint(b, number, 10)
+}
 
 // StatusOf is the rule that gives a subject's number its status.
 func StatusOf(number uint64) scanedge.Status {

@@ -1,13 +1,10 @@
 package day
 
 import (
-	"fmt"
-	"net/http"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/scanedge/scanedge/bench/load"
-	"github.com/scanedge/scanedge/edge/passcode"
 )
 
 // What visits are, in percent of all; the rest are uploads.
@@ -20,14 +17,16 @@ const (
 // UploadCodes is how many codes an upload has.
 const UploadCodes = 20
 
-// Script makes the visits of a day and judges their answers. Visit i follows from the seed and i alone, and so does what
-// its answer must be: nothing is kept of a visit while it is under way. Safe for use by many goroutines.
+// Script makes the visits of a day and judges their answers. Visit i follows from the seed and i alone, rolling codes from the time too,
+// and so does what its answer must be. Safe for use by many goroutines.
 type Script struct {
 	seed       uint64
+	run        string // how every subject of this day begins, other than the demo population
 	edges      []load.Edge
 	population Population
 	badPaths   [][]string // by issuer
 	badLines   [][]string
+	problems   problems
 
 	mix   *mix             // what a scenario asks; nil: the simple mix
 	first uint64           // which number in the scenario's day visit 0 has
@@ -36,7 +35,7 @@ type Script struct {
 
 // NewScript makes the day of a seed for a fleet with these edges and subjects.
 func NewScript(seed uint64, edges []load.Edge, population Population) *Script {
-	s := &Script{seed: seed, edges: edges, population: population, now: time.Now}
+	s := &Script{seed: seed, run: runName(seed), edges: edges, population: population, problems: newProblems(), now: time.Now}
 	for _, issuer := range population.Issuers {
 		s.badPaths = append(s.badPaths, badPaths(issuer))
 		s.badLines = append(s.badLines, badLines(issuer))
@@ -44,76 +43,48 @@ func NewScript(seed uint64, edges []load.Edge, population Population) *Script {
 	return s
 }
 
-// question is a code and what an edge must say of it.
-type question struct {
-	code string // as it is sent: percent-encoded in a path, raw in an upload
-	want want
-
-	key             *passcode.Key // of a rolling code, which has no other text than that of its time
-	steps           int           // after the present
-	issuer, subject string
+// Route says where visit i goes.
+func (s *Script) Route(i uint64) load.Route {
+	var d dice
+	d.throw(s.seed, s.first+i)
+	return load.Route{Edge: s.edge(&d), Kind: load.Kept}
 }
 
-// visit is what a number stands for.
-type visit struct {
-	edge   int
-	upload bool
-	asks   []question // one, or UploadCodes of an upload
-	eol    string     // of an upload's lines
-	op     Operation
-	holder bool   // no scanner key goes with it
-	weight uint32 // visits that it stands for
-}
+// edge is the first throw of every visit.
+func (s *Script) edge(d *dice) int { return int(d.below(uint64(len(s.edges)))) }
 
-// Visit returns what visit i sends.
-func (s *Script) Visit(i uint64) load.Visit {
-	v, now := s.at(i), s.now()
-	out := load.Visit{Edge: v.edge, Method: http.MethodGet, Op: int(v.op), Weight: v.weight}
-	if v.holder {
-		out.Key = noKey
-	}
-	if !v.upload {
-		out.Path = "/v1/scan/" + v.asks[0].text(now)
-		return out
-	}
-	var body strings.Builder
-	for _, q := range v.asks {
-		body.WriteString(q.text(now))
-		body.WriteString(v.eol)
-	}
-	out.Method, out.Path, out.Body = http.MethodPost, "/v1/scan", body.String()
-	return out
-}
-
-// noKey is how a visit says that it carries no scanner key.
-const noKey = "-"
-
-func (s *Script) at(i uint64) visit {
+// Visit makes what visit i sends. It allocates nothing once out has room.
+func (s *Script) Visit(i uint64, out *load.Visit) {
+	v := visitIn(out)
 	if s.mix != nil {
-		return s.mixed(i, s.first+i)
+		s.mixed(v, i, s.first+i)
+	} else {
+		s.simple(v, i)
 	}
-	return s.simple(i)
+	v.send(out)
 }
 
 // simple is visit i where no scenario says otherwise.
-func (s *Script) simple(i uint64) visit {
-	d := throw(s.seed, i)
-	v := visit{edge: int(d.below(uint64(len(s.edges)))), op: Plain, weight: 1}
-	switch kind := d.below(100); {
+func (s *Script) simple(v *visit, i uint64) {
+	v.throw(s.seed, i)
+	s.edge(&v.dice)
+	switch kind := v.below(100); {
 	case kind < knownShare:
-		v.asks = []question{s.known(d, pick(d, colons))}
+		v.op = Plain
+		s.known(v, pick(&v.dice, colons))
 	case kind < knownShare+unknownShare:
-		v.op, v.asks = Unknown, []question{s.unknown(d, fmt.Sprint(i))}
+		v.op = Unknown
+		s.unknown(v, i, alone)
 	case kind < knownShare+unknownShare+malformedShare:
-		v.op, v.asks = Malformed, []question{{code: pick(d, pick(d, s.badPaths)), want: malformedCode}}
+		v.op = Malformed
+		s.malformed(v, s.badPaths)
 	default:
-		v.op, v.upload, v.eol = Uploaded, true, pick(d, lineEnds)
-		v.asks = make([]question, UploadCodes)
-		for k := range v.asks {
-			v.asks[k] = s.line(d, fmt.Sprintf("%d-%d", i, k))
+		v.op, v.upload, v.eol = Uploaded, true, pick(&v.dice, lineEnds)
+		for k := range UploadCodes {
+			s.line(v, i, k)
+			v.end()
 		}
 	}
-	return v
 }
 
 // What a scanner may write in either way: the colon in a path, and the end of a line.
@@ -122,30 +93,49 @@ var (
 	lineEnds = []string{"\n", "\r\n"}
 )
 
-// line is one code of an upload, in the same proportions as the visits that have one code.
-func (s *Script) line(d *dice, name string) question {
-	switch kind := d.below(knownShare + unknownShare + malformedShare); {
+// line is one code of upload i, in the same proportions as the visits that have one code.
+func (s *Script) line(v *visit, i uint64, k int) {
+	switch kind := v.below(knownShare + unknownShare + malformedShare); {
 	case kind < knownShare:
-		return s.known(d, ":")
+		s.known(v, ":")
 	case kind < knownShare+unknownShare:
-		return s.unknown(d, name)
+		s.unknown(v, i, k)
 	default:
-		return question{code: pick(d, pick(d, s.badLines)), want: malformedCode}
+		s.malformed(v, s.badLines)
 	}
 }
 
-func (s *Script) known(d *dice, colon string) question {
-	k, number := s.population.At(d.below(s.population.Subjects))
-	issuer := s.population.Issuers[k]
-	return question{code: issuer + colon + Name(number), want: want{issuer: issuer, status: StatusOf(number)}}
+func (s *Script) known(v *visit, colon string) {
+	k, number := s.population.At(v.below(s.population.Subjects))
+	s.plain(v, k, number, colon)
 }
+
+// plain asks for one of the population by a plain code.
+func (s *Script) plain(v *visit, k int, number uint64, colon string) {
+	issuer := s.population.Issuers[k]
+	v.code(issuer, colon)
+	v.text = appendName(v.text, number)
+	v.expect(want{issuer: issuer, status: StatusOf(number)})
+}
+
+// alone is the line of a visit that is no upload.
+const alone = -1
 
 // unknown asks for a subject that only this run could have made, and does not.
-func (s *Script) unknown(d *dice, name string) question {
-	return question{code: pick(d, s.population.Issuers) + ":" + s.run() + "-u" + name, want: unknownSubject}
+func (s *Script) unknown(v *visit, n uint64, line int) {
+	v.code(pick(&v.dice, s.population.Issuers), ":", s.run, "-u")
+	v.text = strconv.AppendUint(v.text, n, 10)
+	if line != alone {
+		v.text = strconv.AppendInt(append(v.text, '-'), int64(line), 10)
+	}
+	v.expect(unknownSubject)
 }
 
-// run is how every subject of this day begins, other than the demo population.
-func (s *Script) run() string { return runName(s.seed) }
+// malformed brings one of an issuer's codes that are none.
+func (s *Script) malformed(v *visit, bad [][]string) {
+	v.code(pick(&v.dice, pick(&v.dice, bad)))
+	v.expect(malformedCode)
+}
 
-func runName(seed uint64) string { return fmt.Sprintf("day-%d", seed) }
+// runName is how every subject of a run begins.
+func runName(seed uint64) string { return "day-" + strconv.FormatUint(seed, 10) }

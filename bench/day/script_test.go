@@ -1,8 +1,8 @@
 package day
 
 import (
+	"fmt"
 	"math"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -60,21 +60,27 @@ func TestStatusOfEveryNumber(t *testing.T) {
 	}
 }
 
+// wire is visit i as it is sent, and where.
+func wire(s *Script, i uint64) string {
+	v, _ := made(s, i)
+	return fmt.Sprintf("%+v %s %q %s", v.Route, v.Path, v.Body, v.Key)
+}
+
 // The same (seed, i) makes the same visit, from any goroutine and from another scenario; another seed or i does not.
 func TestVisitsFollowFromSeedAndNumber(t *testing.T) {
 	const visits = 2000
 	one, again := NewScript(5, testEdges, testPopulation), NewScript(5, testEdges, testPopulation)
 	other := NewScript(6, testEdges, testPopulation)
-	first := make([]load.Visit, visits)
+	first := make([]string, visits)
 	for i := range first {
-		first[i] = one.Visit(uint64(i))
+		first[i] = wire(one, uint64(i))
 	}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			for i := visits - 1; i >= 0; i-- {
-				if got := again.Visit(uint64(i)); got != first[i] {
-					t.Errorf("visit %d is %+v, then %+v", i, first[i], got)
+				if got := wire(again, uint64(i)); got != first[i] {
+					t.Errorf("visit %d is %q, then %q", i, first[i], got)
 				}
 			}
 		})
@@ -82,14 +88,14 @@ func TestVisitsFollowFromSeedAndNumber(t *testing.T) {
 	wg.Wait()
 	same := 0
 	for i := range first {
-		if other.Visit(uint64(i)) == first[i] {
+		if wire(other, uint64(i)) == first[i] {
 			same++
 		}
 	}
 	if same > visits/10 { // a short list of malformed codes and 201 subjects meet now and then
 		t.Errorf("%d of %d visits are the same under another seed", same, visits)
 	}
-	distinct := map[load.Visit]bool{}
+	distinct := map[string]bool{}
 	for _, v := range first {
 		distinct[v] = true
 	}
@@ -104,11 +110,11 @@ func TestProportions(t *testing.T) {
 	s := NewScript(1, testEdges, Population{[]string{"demo-a", "demo-b"}, 1_000_000})
 	got := map[string]float64{}
 	for i := range uint64(visits) {
-		v := s.Visit(i)
+		v, _ := made(s, i)
 		got[testEdges[v.Edge].Name]++
-		code := strings.Replace(strings.TrimPrefix(v.Path, "/v1/scan/"), "%3A", ":", 1)
+		code := strings.Replace(strings.TrimPrefix(string(v.Path), "/v1/scan/"), "%3A", ":", 1)
 		switch issuer, subject, _ := strings.Cut(code, ":"); {
-		case v.Method == "POST":
+		case len(v.Body) > 0:
 			got["upload"]++
 		case strings.HasPrefix(subject, "day-1-u"):
 			got["unknown"]++
@@ -137,8 +143,9 @@ func TestEverySubjectIsAskedForWithItsStatus(t *testing.T) {
 	s := NewScript(3, testEdges, testPopulation)
 	asked := map[string]want{}
 	for i := range uint64(5000) {
-		for _, q := range s.at(i).asks {
-			asked[strings.Replace(q.code, "%3A", ":", 1)] = q.want
+		sent, v := made(s, i)
+		for k, w := range v.wants {
+			asked[strings.Replace(sentCode(sent, k), "%3A", ":", 1)] = w
 		}
 	}
 	for k, issuer := range testPopulation.Issuers {
@@ -187,17 +194,19 @@ func TestUploadsHaveALineACode(t *testing.T) {
 	s := NewScript(1, testEdges, testPopulation)
 	ends := map[string]bool{}
 	for i := range uint64(2000) {
-		v := s.at(i)
+		sent, v := made(s, i)
 		if !v.upload {
 			continue
 		}
 		ends[v.eol] = true
-		codes := make([]string, 0, UploadCodes)
-		for _, q := range v.asks {
-			codes = append(codes, q.code)
+		lines := strings.SplitAfter(string(sent.Body), v.eol)
+		if len(lines) != 21 || len(v.wants) != 20 || lines[20] != "" || string(sent.Path) != "/v1/scan" {
+			t.Fatalf("visit %d uploads %q to %s, wants %v", i, lines, sent.Path, v.wants)
 		}
-		if got := strings.Split(strings.TrimSuffix(s.Visit(i).Body, v.eol), v.eol); !reflect.DeepEqual(got, codes) || len(got) != 20 {
-			t.Fatalf("visit %d uploads %q, asked %q", i, got, codes)
+		for k := range v.wants {
+			if got := sentCode(sent, k); got+v.eol != lines[k] {
+				t.Fatalf("line %d of visit %d is %q, not %q", k, i, lines[k], got)
+			}
 		}
 	}
 	if len(ends) != 2 {

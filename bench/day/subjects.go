@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,7 @@ const (
 
 	// shownWithin is how old what an edge says may be without a mark: its lease, the time that an answer may take, and some more,
 	// since who judges does not know when it was made.
-	shownWithin = 3*time.Second + load.AnswerWithin + 2*time.Second
+	shownWithin = lease + load.AnswerWithin + 2*time.Second
 )
 
 // Subjects are those that a run pushes itself, all named after it: registered while it goes on, changed all along, and the carriages and
@@ -27,6 +28,7 @@ const (
 // acknowledged them. One goroutine pushes, any number asks.
 type Subjects struct {
 	seed    uint64
+	run     string // how their names begin
 	issuers []string
 	push    Push
 	grows   uint64 // subjects that are registered over the run, over all issuers
@@ -47,7 +49,7 @@ type mark struct {
 // NewSubjects plans those of a scenario's run over a population in so much time. Nothing is pushed yet.
 func NewSubjects(seed uint64, s *Scenario, p Population, over time.Duration, push Push) *Subjects {
 	n := len(p.Issuers)
-	o := &Subjects{seed: seed, issuers: p.Issuers, push: push, ticks: max(1, uint64(over/tickEvery)),
+	o := &Subjects{seed: seed, run: runName(seed), issuers: p.Issuers, push: push, ticks: max(1, uint64(over/tickEvery)),
 		grows: uint64(float64(p.Subjects)*s.Growth/100 + 0.999), changes: uint64(s.Changes * over.Seconds() / float64(n)),
 		acked: make([]atomic.Uint64, n), owed: make([]atomic.Uint64, n)}
 	for range p.Issuers {
@@ -167,9 +169,14 @@ func (o *Subjects) registeredBy(tick uint64) uint64 { return scale(tick, o.grows
 
 func (o *Subjects) changedBy(tick uint64) uint64 { return scale(tick, o.changes, o.ticks) }
 
-func (o *Subjects) registeredName(r uint64) string { return fmt.Sprintf("%s-r%d", runName(o.seed), r) }
+func (o *Subjects) registeredName(r uint64) string { return string(o.appendName(nil, 'r', r)) }
 
-func (o *Subjects) changingName(j uint64) string { return fmt.Sprintf("%s-c%d", runName(o.seed), j) }
+func (o *Subjects) changingName(j uint64) string { return string(o.appendName(nil, 'c', j)) }
+
+// appendName appends the name of a subject of a kind.
+func (o *Subjects) appendName(b []byte, kind byte, number uint64) []byte {
+	return strconv.AppendUint(append(append(b, o.run...), '-', kind), number, 10)
+}
 
 func (o *Subjects) registeredStatus(r uint64) scanedge.Status {
 	return statusByHash(hash(o.seed, 1, r))
@@ -184,24 +191,28 @@ func statusByHash(h uint64) scanedge.Status {
 }
 
 // registered asks for a subject that was to be registered a second before a time of the run, if there is one.
-func (o *Subjects) registered(d *dice, due time.Duration) (question, bool) {
+func (o *Subjects) registered(v *visit, due time.Duration) bool {
 	n := uint64(0)
 	if due > time.Second {
 		n = o.registeredBy(min(o.ticks, uint64((due-time.Second)/tickEvery)))
 	}
 	if n == 0 {
-		return question{}, false
+		return false
 	}
-	r := d.below(n)
+	r := v.below(n)
 	issuer := o.issuers[r%uint64(len(o.issuers))]
-	return question{code: issuer + ":" + o.registeredName(r),
-		want: want{issuer: issuer, status: o.registeredStatus(r), moves: registering, number: r}}, true
+	v.code(issuer, ":")
+	v.text = o.appendName(v.text, 'r', r)
+	v.expect(want{issuer: issuer, status: o.registeredStatus(r), moves: registering, number: r})
+	return true
 }
 
 // changed asks for a subject whose status changes.
-func (o *Subjects) changed(d *dice) question {
-	issuer, j := pick(d, o.issuers), d.below(changing)
-	return question{code: issuer + ":" + o.changingName(j), want: want{issuer: issuer, status: wheel[0], moves: turning, number: j}}
+func (o *Subjects) changed(v *visit) {
+	issuer, j := pick(&v.dice, o.issuers), v.below(changing)
+	v.code(issuer, ":")
+	v.text = o.appendName(v.text, 'c', j)
+	v.expect(want{issuer: issuer, status: wheel[0], moves: turning, number: j})
 }
 
 // Trips: vehicles of each issuer with their places, which are carriages of even ones and rows of odd ones.
@@ -211,7 +222,11 @@ const (
 )
 
 func (o *Subjects) placeName(vehicle, place uint64) string {
-	return fmt.Sprintf("%s-t%d-%d", runName(o.seed), vehicle, place)
+	return string(o.appendPlace(nil, vehicle, place))
+}
+
+func (o *Subjects) appendPlace(b []byte, vehicle, place uint64) []byte {
+	return strconv.AppendUint(append(o.appendName(b, 't', vehicle), '-'), place, 10)
 }
 
 func (o *Subjects) placeStatus(k int, vehicle, place uint64) scanedge.Status {
@@ -219,17 +234,18 @@ func (o *Subjects) placeStatus(k int, vehicle, place uint64) scanedge.Status {
 }
 
 // trip asks for a place and those beside it: a carriage and its neighbours, a row and three either way.
-func (o *Subjects) trip(d *dice) (asks []question) {
-	k, vehicle, place := int(d.below(uint64(len(o.issuers)))), d.below(vehicles), int(d.below(places))
+func (o *Subjects) trip(v *visit) {
+	k, vehicle, place := int(v.below(uint64(len(o.issuers)))), v.below(vehicles), int(v.below(places))
 	beside := 1
 	if vehicle%2 == 1 {
 		beside = 3
 	}
 	for p := max(0, place-beside); p <= min(places-1, place+beside); p++ {
-		asks = append(asks, question{code: o.issuers[k] + ":" + o.placeName(vehicle, uint64(p)),
-			want: want{issuer: o.issuers[k], status: o.placeStatus(k, vehicle, uint64(p))}})
+		v.code(o.issuers[k], ":")
+		v.text = o.appendPlace(v.text, vehicle, uint64(p))
+		v.end()
+		v.expect(want{issuer: o.issuers[k], status: o.placeStatus(k, vehicle, uint64(p))})
 	}
-	return asks
 }
 
 // movement is how a subject's status comes about, where it is not always the same.

@@ -60,7 +60,7 @@ func TestWhatARegisteredSubjectMustBe(t *testing.T) {
 		{3, time.Hour, true}, // under way, or not pushed yet
 	} {
 		w := want{issuer: "a", status: scanedge.Green, moves: registering, number: c.number}
-		unknown := said{Error: scanedge.UnknownSubject}
+		unknown := onlyError(scanedge.UnknownSubject)
 		if fault := s.settle(w, unknown, noon.Add(c.after)).fault(unknown, noon); (fault == "") != c.unknown {
 			t.Errorf("subject %d unknown %v after noon: %q, want right %v", c.number, c.after, fault, c.unknown)
 		}

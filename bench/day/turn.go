@@ -106,6 +106,7 @@ func (s *sighting) wrong(t turn, offset uint64) *load.Example {
 		}
 		e.Got = s.strange
 	case s.old.Status != "" && s.old.Offset >= offset:
+		e.Offset = s.old.Offset
 		e.Expected += fmt.Sprintf(" from offset %d on", offset)
 		e.Got = fmt.Sprintf("%s of %s at offset %d", s.old.Status, s.old.Issuer, s.old.Offset)
 	default:

@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/scanedge/scanedge"
 	"github.com/scanedge/scanedge/bench/load"
 )
@@ -36,25 +34,6 @@ func (w want) String() string {
 	return fmt.Sprintf("%s of %s", w.status, w.issuer)
 }
 
-// said is what a verdict, or a line of an upload, says. Pointers tell what is absent from what is zero.
-type said struct {
-	Issuer string               `json:"issuer"`
-	Status scanedge.Status      `json:"status"`
-	Until  *time.Time           `json:"until"`
-	Reason *int                 `json:"reason"`
-	Offset uint64               `json:"offset"`
-	Stale  bool                 `json:"stale"`
-	Error  scanedge.ProblemType `json:"error"`
-}
-
-// read takes a verdict or a line apart. It is strict where encoding/json is not: names in their exact case, none twice, UTF-8.
-func read(body []byte) (s said, fault string) {
-	if err := json.Unmarshal(body, &s); err != nil {
-		return said{}, "no JSON of a verdict"
-	}
-	return s, ""
-}
-
 // outcome is the status that came back, if it is one.
 func (s said) outcome() load.Outcome {
 	switch s.Status {
@@ -79,9 +58,16 @@ func (w want) fault(s said, at time.Time) string {
 		return "a reason, though none was pushed"
 	case s.Offset < 1:
 		return "no offset"
+	case s.AgeMS < 0:
+		return "no age_ms"
+	case s.AgeMS > lease.Milliseconds() && !s.Stale:
+		return fmt.Sprintf("not marked as stale at an age of %d ms", s.AgeMS)
 	}
 	return w.faultOfUntil(s.Until, at)
 }
+
+// lease is how old a table may be whose verdicts are not marked as stale.
+const lease = 3 * time.Second
 
 // faultOfError judges a line that must be an error, and nothing besides.
 func (w want) faultOfError(s said) string {
@@ -91,7 +77,7 @@ func (w want) faultOfError(s said) string {
 	if s.Error != w.problem {
 		return fmt.Sprintf("error %q", s.Error)
 	}
-	if s != (said{Error: s.Error}) {
+	if s != onlyError(s.Error) {
 		return "an error with a verdict"
 	}
 	return ""

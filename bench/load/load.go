@@ -19,6 +19,7 @@ package load
 
 import (
 	"context"
+	"crypto/x509"
 	"net/http"
 	"time"
 
@@ -36,19 +37,31 @@ const (
 // Plan is what a run plays.
 type Plan struct {
 	Edges    []Edge
-	Key      string                               // the scanner key that every request carries
-	Schedule Schedule                             // at least one visit
-	Visit    func(i uint64) Visit                 // what visit i sends; pure, called from many goroutines
-	Judge    func(i uint64, a Answer) Judgement   // what its answer is worth; pure, called from one goroutine
+	Roots    *x509.CertPool // verify edges over TLS
+	Key      string         // the scanner key that every request carries
+	Schedule Schedule       // at least one visit
+	Seed     uint64
+	Ops      []string                             // names of operations, by Visit.Op
+	Sources  int                                  // loopback addresses that connections come from, spread over 127.1.0.0/16; 0: the system's choice
+	Route    func(i uint64) Route                 // where visit i goes, and how; pure
+	Visit    func(i uint64, v *Visit)             // fills v for visit i: every field but Number and Route, which are set; from many goroutines
+	Judge    func(v *Visit, a *Answer) Judgement  // what the answer to v is worth; from many goroutines
 	Progress func(now time.Duration, at Progress) // called once a second if not nil; must return soon
 	Dir      string                               // folder in which [SecondsFile] grows as the run goes; "" for none
+}
+
+// visit is visit i, made anew.
+func (p *Plan) visit(i uint64) *Visit {
+	v := &Visit{Number: i, Route: p.Route(i)}
+	p.Visit(i, v)
+	return v
 }
 
 // Run plays the plan until every visit has its outcome and returns what came of it. When ctx is cancelled no further visit is
 // sent once the next one's time has come; those on their way are waited for, and the result says that it was interrupted. The
 // error is that of an edge whose address makes no sense, or of a folder that takes no log.
 func Run(ctx context.Context, p Plan) (*Result, error) {
-	transport, err := NewTransport(p.Edges, p.Key, p.Visit)
+	transport, err := NewTransport(p.Edges, p.Key, p.visit)
 	if err != nil {
 		return nil, err
 	}

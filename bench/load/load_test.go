@@ -28,12 +28,11 @@ func plan(s Schedule, edges ...Edge) Plan {
 	return Plan{
 		Edges:    edges,
 		Schedule: s,
-		Visit: func(i uint64) Visit {
-			return Visit{Edge: int(i % uint64(len(edges))), Method: http.MethodGet, Path: path(i)}
-		},
-		Judge: func(i uint64, a Answer) Judgement {
-			if got := string(a.Body); got != path(i) || a.At.IsZero() {
-				return Judgement{"other", &Example{Code: path(i), Got: got}}
+		Route:    func(i uint64) Route { return Route{Edge: int(i % uint64(len(edges)))} },
+		Visit:    func(i uint64, v *Visit) { v.Path = append(v.Path[:0], path(i)...) },
+		Judge: func(v *Visit, a *Answer) Judgement {
+			if got := string(a.Body); got != path(v.Number) || a.At.IsZero() {
+				return Judgement{"other", &Example{Code: path(v.Number), Got: got}}
 			}
 			return Judgement{Outcome: "right"}
 		},
@@ -159,7 +158,7 @@ func TestRunEndsEarlyWhenInterrupted(t *testing.T) {
 }
 
 func TestRunNamesAnOddEdge(t *testing.T) {
-	if _, err := Run(t.Context(), plan(Constant{1, time.Second}, Edge{"edge-9", "nowhere"})); err == nil {
+	if _, err := Run(t.Context(), plan(Constant{1, time.Second}, Edge{Name: "edge-9", URL: "nowhere"})); err == nil {
 		t.Error("an edge without an address was accepted")
 	}
 }

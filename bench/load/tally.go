@@ -59,7 +59,8 @@ func (t *tally) add(hit *vegeta.Result) {
 		t.seconds.add(Refused, lag, latency, false)
 		return
 	}
-	j := t.plan.Judge(hit.Seq, Answer{Code: int(hit.Code), Header: hit.Headers, Body: hit.Body, At: hit.End()})
+	j := t.plan.Judge(t.plan.visit(hit.Seq), &Answer{Code: int(hit.Code), Body: hit.Body, At: hit.End(),
+		ContentType: []byte(hit.Headers.Get("Content-Type")), CacheControl: []byte(hit.Headers.Get("Cache-Control"))})
 	r.Accounts.Outcomes[j.Outcome]++
 	t.seconds.add(j.Outcome, lag, latency, j.Wrong != nil)
 	if j.Wrong != nil {

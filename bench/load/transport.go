@@ -33,7 +33,7 @@ const (
 // visit of that number sends. A path goes out as it stands. Nothing is tried twice, so a failure is always seen. Safe for use
 // by many goroutines.
 type Transport struct {
-	visit func(i uint64) Visit
+	visit func(i uint64) *Visit
 	edges []*endpoint
 	sent  atomic.Uint64
 }
@@ -49,7 +49,7 @@ type endpoint struct {
 
 // NewTransport makes the transport of visits to the edges, which are known by their places in the list. The key goes into
 // every request. An edge's URL must be http://HOST:PORT, or the error names it.
-func NewTransport(edges []Edge, key string, visit func(i uint64) Visit) (*Transport, error) {
+func NewTransport(edges []Edge, key string, visit func(i uint64) *Visit) (*Transport, error) {
 	t := &Transport{visit: visit}
 	for _, e := range edges {
 		u, err := url.Parse(e.URL)
@@ -93,8 +93,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 	edge := t.edges[v.Edge]
 	edge.blank.CopyTo(req)
-	req.Header.SetMethod(v.Method)
-	req.Header.SetRequestURI(v.Path)
+	req.Header.SetRequestURIBytes(v.Path)
 	switch v.Key {
 	case "":
 	case "-":
@@ -102,9 +101,10 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	default:
 		req.Header.Set("Authorization", "Bearer "+v.Key)
 	}
-	if v.Body != "" {
+	if len(v.Body) > 0 {
+		req.Header.SetMethod(http.MethodPost)
 		req.Header.SetContentType("text/plain; charset=utf-8")
-		req.SetBodyString(v.Body)
+		req.SetBody(v.Body)
 	}
 	resp.Header.SetNoDefaultContentType(true)
 	if err := edge.client.DoTimeout(req, resp, AnswerWithin); err != nil {
@@ -115,8 +115,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // response copies what a judge needs out of resp, which is about to be used again.
 func response(r *http.Request, resp *fasthttp.Response) *http.Response {
-	header := make(http.Header, len(headerFields))
-	for _, f := range headerFields {
+	header := http.Header{}
+	for _, f := range [...]string{"Content-Type", "Cache-Control"} {
 		if v := resp.Header.Peek(f); len(v) > 0 {
 			header[f] = []string{string(v)}
 		}

@@ -20,7 +20,7 @@ func ask(t *Transport, i uint64) (*http.Response, error) {
 	return t.RoundTrip(r)
 }
 
-func newTransport(t *testing.T, visit func(uint64) Visit, edges ...Edge) *Transport {
+func newTransport(t *testing.T, visit func(uint64) *Visit, edges ...Edge) *Transport {
 	t.Helper()
 	transport, err := NewTransport(edges, "key", visit)
 	if err != nil {
@@ -42,11 +42,11 @@ func TestTransportSendsPathsAsTheyStand(t *testing.T) {
 			string(ctx.Request.Header.Peek(numberHeader)), string(ctx.PostBody()),
 		}, "\n"))
 	})
-	transport := newTransport(t, func(i uint64) Visit {
+	transport := newTransport(t, func(i uint64) *Visit {
 		if i == uint64(len(paths)) {
-			return Visit{Method: http.MethodPost, Path: "/v1/scan", Body: "a:b\r\nc:d"}
+			return &Visit{Path: []byte("/v1/scan"), Body: []byte("a:b\r\nc:d")}
 		}
-		return Visit{Method: http.MethodGet, Path: paths[i]}
+		return &Visit{Path: []byte(paths[i])}
 	}, edge)
 	for i := range len(paths) + 1 {
 		want := "POST\n/v1/scan\nBearer key\n\na:b\r\nc:d"
@@ -78,7 +78,7 @@ func TestTransportBringsStatusAndHeaders(t *testing.T) {
 		ctx.SetContentType("application/problem+json")
 		ctx.Response.Header.Set("Cache-Control", "no-store")
 	})
-	transport := newTransport(t, func(i uint64) Visit { return Visit{Method: "GET", Path: []string{"/", "/bare"}[i]} }, edge)
+	transport := newTransport(t, func(i uint64) *Visit { return &Visit{Path: []byte([]string{"/", "/bare"}[i])} }, edge)
 	resp, err := ask(transport, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -113,8 +113,8 @@ func TestTransportTriesOnce(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	transport := newTransport(t, func(uint64) Visit { return Visit{Method: "GET", Path: "/"} },
-		Edge{"edge-7", "http://" + ln.Addr().String()})
+	transport := newTransport(t, func(uint64) *Visit { return &Visit{Path: []byte("/")} },
+		Edge{Name: "edge-7", URL: "http://" + ln.Addr().String()})
 	if _, err := ask(transport, 0); err == nil || !strings.HasPrefix(err.Error(), "edge-7: ") {
 		t.Errorf("error %v, want one of edge-7", err)
 	}
@@ -127,7 +127,7 @@ func TestTransportTriesOnce(t *testing.T) {
 
 func TestTransportRefusesOddInput(t *testing.T) {
 	for _, url := range []string{"", "127.0.0.1:80", "https://127.0.0.1:80", "http://127.0.0.1", "http://%zz:1"} {
-		if _, err := NewTransport([]Edge{{"edge-3", url}}, "", nil); err == nil || !strings.Contains(err.Error(), "edge-3") {
+		if _, err := NewTransport([]Edge{{Name: "edge-3", URL: url}}, "", nil); err == nil || !strings.Contains(err.Error(), "edge-3") {
 			t.Errorf("%q: error %v, want one that names the edge", url, err)
 		}
 	}

@@ -82,11 +82,11 @@ func serve(in io.Reader, out io.Writer) error {
 func (o *order) play(script *script) (answers uint64, err error) {
 	switch o.Load {
 	case rowHTTP:
-		target := vegeta.Target{Method: http.MethodGet, URL: "http://" + o.Addr + script.visit(0).Path}
+		target := vegeta.Target{Method: http.MethodGet, URL: "http://" + o.Addr + string(script.visit(0, new(load.Visit)).Path)}
 		return drain(vegeta.NewAttacker(vegeta.Workers(connections), vegeta.MaxWorkers(connections), vegeta.Connections(connections)),
 			target, o.Slice)
 	case rowCarry:
-		transport, err := load.NewTransport(script.edges, "", script.visit)
+		transport, err := load.NewTransport(script.edges, "", func(i uint64) *load.Visit { return script.visit(i, new(load.Visit)) })
 		if err != nil {
 			return 0, err
 		}
@@ -94,9 +94,9 @@ func (o *order) play(script *script) (answers uint64, err error) {
 		attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport}), vegeta.Workers(connections), vegeta.MaxWorkers(connections))
 		return drain(attacker, vegeta.Target{Method: http.MethodGet, URL: "http://edge/"}, o.Slice)
 	case rowRecord:
-		return script.run(o.Slice, func(uint64, load.Answer) load.Judgement { return load.Judgement{Outcome: "green"} })
+		return script.run(o.Slice, func(*load.Visit, *load.Answer) load.Judgement { return load.Judgement{Outcome: "green"} })
 	case rowCheck:
-		return script.run(o.Slice, script.judge)
+		return script.run(o.Slice, script.day.Judge)
 	}
 	return 0, fmt.Errorf("no generator %q", o.Load)
 }
@@ -125,30 +125,33 @@ func newScript(url string) *script {
 	edges := []load.Edge{{Name: "fasthttp", URL: url}}
 	s := &script{edges: edges, day: day.NewScript(1, edges, day.Population{Issuers: []string{issuer}, Subjects: 1_000_000})}
 	right := load.Answer{Code: http.StatusOK, Body: []byte(answer), At: time.Now(),
-		Header: http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}}}
+		ContentType: []byte("application/json"), CacheControl: []byte("no-store")}
+	var v load.Visit
 	for i := uint64(0); len(s.visits) < kept; i++ {
-		if s.day.Judge(i, right).Wrong == nil {
+		if s.day.Visit(i, &v); s.day.Judge(&v, &right).Wrong == nil {
 			s.visits = append(s.visits, i)
 		}
 	}
 	return s
 }
 
-func (s *script) visit(i uint64) load.Visit { return s.day.Visit(s.visits[i%kept]) }
+func (s *script) route(i uint64) load.Route { return s.day.Route(s.visits[i%kept]) }
 
-func (s *script) judge(i uint64, a load.Answer) load.Judgement {
-	return s.day.Judge(s.visits[i%kept], a)
+func (s *script) visit(i uint64, v *load.Visit) *load.Visit {
+	s.day.Visit(s.visits[i%kept], v)
+	return v
 }
 
 // tooFast is a rate that nothing carries: the schedule never waits.
 const tooFast = 10_000_000
 
 // run plays with the suite's engine for so long.
-func (s *script) run(slice time.Duration, judge func(uint64, load.Answer) load.Judgement) (answers uint64, err error) {
+func (s *script) run(slice time.Duration, judge func(*load.Visit, *load.Answer) load.Judgement) (answers uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), slice)
 	defer cancel()
 	r, err := load.Run(ctx, load.Plan{
-		Edges: s.edges, Schedule: load.Constant{N: uint64(tooFast * slice.Seconds()), For: slice}, Visit: s.visit, Judge: judge,
+		Edges: s.edges, Schedule: load.Constant{N: uint64(tooFast * slice.Seconds()), For: slice}, Judge: judge,
+		Route: s.route, Visit: func(i uint64, v *load.Visit) { s.visit(i, v) },
 	})
 	if err != nil {
 		return 0, err

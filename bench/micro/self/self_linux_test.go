@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -76,8 +75,8 @@ func TestRunEnds(t *testing.T) {
 func TestScriptJudges(t *testing.T) {
 	s := newScript("http://127.0.0.1:1")
 	answered := func(body string) load.Judgement {
-		return s.judge(kept+3, load.Answer{Code: 200, Body: []byte(body), At: time.Now(),
-			Header: http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"no-store"}}})
+		return s.day.Judge(s.visit(kept+3, new(load.Visit)), &load.Answer{Code: 200, Body: []byte(body), At: time.Now(),
+			ContentType: []byte("application/json"), CacheControl: []byte("no-store")})
 	}
 	if j := answered(answer); j.Wrong != nil {
 		t.Error(j.Wrong)
