@@ -23,6 +23,7 @@ package day
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ type Result struct {
 
 // Play plays the day: the run's own subjects and canaries on their base, the load while they change, all of them removed. When the canaries can't be set
 // no visit is sent, and the result is invalid for that. When ctx is cancelled the day ends early and is invalid too. The error
-// is that of an edge whose address makes no sense, or of an issuer without a code key.
+// is that of an edge whose address makes no sense or is missing, or of an issuer without a code key.
 func Play(ctx context.Context, c Config) (*Result, error) {
 	origin := scanedge.NewOrigin(c.Origin, c.PushToken)
 	push := func(ctx context.Context, issuer string, deltas []scanedge.Delta) (scanedge.Receipt, error) {
@@ -90,10 +91,33 @@ func (c Config) script(push Push) (*Script, error) {
 	if c.Scenario == nil {
 		return s, nil
 	}
+	if err := c.checkTLS(); err != nil {
+		return nil, err
+	}
 	own := NewSubjects(c.Seed, c.Scenario, c.Population, c.Schedule.Over(), push)
 	mix, err := newMix(c.Scenario, c.Visits, c.Population.Issuers, c.CodeKeys, own, c.Schedule.Due)
 	s.mix, s.first = mix, c.First
 	return s, err
+}
+
+// checkTLS wants an address for TLS of every edge where visits come over it.
+func (c Config) checkTLS() error {
+	share := c.Scenario.Connections[load.NewTLS]
+	for _, e := range c.Edges {
+		if share > 0 && e.TLS == "" {
+			return fmt.Errorf("edge %s has no address for TLS, over which %v %% of the scenario's requests go: give it one, or use a scenario "+
+				"whose connections have no %v", e.Name, share, load.NewTLS)
+		}
+	}
+	return nil
+}
+
+// sources is how many addresses load comes from.
+func (c Config) sources() int {
+	if c.Scenario == nil {
+		return 0
+	}
+	return c.Scenario.Sources
 }
 
 // playLoad plays the visits while canaries turn, and subjects are registered and changed.
@@ -110,6 +134,7 @@ func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries
 		Schedule: c.Schedule,
 		Seed:     c.Seed,
 		Ops:      operationNames[:],
+		Sources:  c.sources(),
 		Route:    script.Route,
 		Visit:    script.Visit,
 		Judge:    script.Judge,

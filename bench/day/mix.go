@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/scanedge/scanedge"
+	"github.com/scanedge/scanedge/bench/load"
 	"github.com/scanedge/scanedge/edge/passcode"
 )
 
@@ -45,7 +46,8 @@ type mix struct {
 	bogus    []passcode.Key // with the same ids, but not what the issuer has
 	requests uint64
 	uploads  uint64
-	below    [operations]float64 // of a throw from 0 to 1 that falls there or before; uploads are not thrown
+	below    [operations]float64      // of a throw from 0 to 1 that falls there or before; uploads are not thrown
+	kinds    [connectionKinds]float64 // of connections, likewise
 	own      *Subjects
 	due      func(i uint64) time.Duration
 }
@@ -76,7 +78,28 @@ func newMix(s *Scenario, visits uint64, issuers []string, keys CodeKeys, own *Su
 		}
 		m.below[op] = sum
 	}
+	sum = 0
+	for _, share := range s.Connections {
+		sum += share
+	}
+	below := 0.0
+	for k, share := range s.Connections {
+		below += share
+		m.kinds[k] = below / sum // the last is 1
+	}
 	return m, nil
+}
+
+// kind is what connection number n of the day goes over.
+func (m *mix) kind(seed, n uint64) load.Kind {
+	const connections = 3 // names these throws
+	throw := unit(hash(seed, n, connections))
+	for k, below := range m.kinds {
+		if throw < below {
+			return load.Kind(k)
+		}
+	}
+	return load.Kept
 }
 
 // op is what visit i asks. Uploads stand one in each of as many equal stretches, somewhere in it, so that their number is exact.

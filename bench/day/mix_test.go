@@ -68,6 +68,44 @@ func TestScenarioSharesOfVisits(t *testing.T) {
 	}
 }
 
+// Each kind of connection has its share of the requests, whichever edge they go to and whatever they ask.
+func TestScenarioSharesOfConnections(t *testing.T) {
+	script, _ := scenarioScript(t, "launch-day", 100_000, 2)
+	const requests = 100_000
+	var got [3][connectionKinds]float64
+	for i := range uint64(requests) {
+		r := script.Route(i)
+		got[r.Edge][r.Kind]++
+	}
+	for edge := range got {
+		for k, share := range script.mix.scenario.Connections {
+			want := requests / 3 * share / 100
+			if off := math.Abs(got[edge][k] - want); share == 0 || off > 5*math.Sqrt(want) {
+				t.Errorf("%.0f requests to edge %d over %v, want %.0f", got[edge][k], edge, load.Kind(k), want)
+			}
+		}
+	}
+	simple := NewScript(1, testEdges, testPopulation)
+	for i := range uint64(100) {
+		if r := simple.Route(i); r.Kind != load.Kept {
+			t.Fatalf("without a scenario, visit %d goes over %v", i, r.Kind)
+		}
+	}
+}
+
+// A fleet without TLS is no fleet for a scenario that wants it.
+func TestScenarioNeedsTLS(t *testing.T) {
+	c := Config{Edges: []load.Edge{{Name: "edge-7", URL: "http://127.0.0.1:1"}}, Population: testPopulation, Scenario: scenario(t, "launch-day"),
+		CodeKeys: testCodeKeys, Visits: 1, Schedule: load.Constant{N: 1, For: time.Second}}
+	if _, err := Play(t.Context(), c); err == nil || !strings.Contains(err.Error(), "edge edge-7 has no address for TLS, over which 0.2 %") {
+		t.Errorf("%v", err)
+	}
+	c.Scenario.Connections = [connectionKinds]float64{load.New: 100}
+	if _, err := c.script(nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // A repeat asks what was asked last, and everything follows from seed and number.
 func TestRepeatsAndSeeds(t *testing.T) {
 	one, requests := scenarioScript(t, "retry-storm", 5000, 3)
@@ -115,6 +153,7 @@ func TestResidentsAreSkewed(t *testing.T) {
 // playable makes the fleet's day that of a scenario.
 func playable(t *testing.T, f *fakeFleet, name string) {
 	f.config.Scenario, f.config.CodeKeys, f.config.Visits = scenario(t, name), testCodeKeys, 6000
+	f.config.Scenario.Connections = [connectionKinds]float64{load.Kept: 100} // the fleet speaks no TLS
 	requests, _ := f.config.Scenario.Requests(f.config.Visits)
 	f.config.Schedule = load.Constant{N: requests, For: 4 * time.Second}
 }

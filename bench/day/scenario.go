@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/scanedge/scanedge/bench/load"
 )
 
 // Scenario says what a day is: when visits come, and what they ask. Its file is YAML; scenarios/launch-day.yaml has every field
@@ -29,7 +31,28 @@ type Scenario struct {
 	Skew        float64 // over 0: the smaller, the more do some visit more than others
 	Growth      float64 // subjects that are registered over the run, in percent of the fleet's
 	Changes     float64 // status changes a second
+
+	Connections [connectionKinds]float64 // how much of the requests each kind takes, in percent; they add up to 100
+	Sources     int                      // loopback addresses that load comes from; 0: the system's choice
+	SLOs        SLOs
 }
+
+// connectionKinds is how many there are.
+const connectionKinds = int(load.NewTLS) + 1
+
+// maxSources is the most loopback addresses that load comes from.
+const maxSources = 4096
+
+// SLOs are what a fleet is held to while a scenario is played; what is measured must be under each.
+type SLOs struct {
+	Errors        float64 `yaml:"errors"`                 // share of the visits sent that may fail or be refused
+	P99           float64 `yaml:"p99_ms"`                 // from the scheduled time to the answer, in milliseconds
+	P999          float64 `yaml:"p999_ms"`                // the same
+	PushToVisible float64 `yaml:"push_to_visible_p99_ms"` // from a push's start until the last edge shows it
+}
+
+// defaultSLOs hold where a scenario says nothing else.
+var defaultSLOs = SLOs{Errors: 1e-6, P99: 50, P999: 250, PushToVisible: 1000}
 
 // Operation is what a visit asks.
 type Operation int
@@ -100,6 +123,9 @@ type scenarioFile struct {
 	Skew        float64            `yaml:"skew"`
 	Growth      float64            `yaml:"growth"`
 	Changes     float64            `yaml:"changes"`
+	Connections map[string]float64 `yaml:"connections"`
+	Sources     int                `yaml:"sources"`
+	SLOs        SLOs               `yaml:"slos"`
 }
 
 type pointLine struct {
@@ -131,7 +157,7 @@ func (c *clock) UnmarshalYAML(n *yaml.Node) error {
 // ParseScenario reads a scenario's file of that name.
 func ParseScenario(name string, b []byte) (*Scenario, error) {
 	var tree yaml.Node
-	f := scenarioFile{UploadCodes: 100, Skew: 0.05}
+	f := scenarioFile{UploadCodes: 100, Skew: 0.05, SLOs: defaultSLOs}
 	decoder := yaml.NewDecoder(bytes.NewReader(b))
 	decoder.KnownFields(true)
 	err := decoder.Decode(&f)
@@ -153,14 +179,14 @@ func ParseScenario(name string, b []byte) (*Scenario, error) {
 func inWords(err error) string {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	text = strings.TrimPrefix(text, "unmarshal errors:\n  ")
-	for _, own := range []string{"day.scenarioFile", "day.pointLine", "day.spikeLine"} {
+	for _, own := range []string{"day.scenarioFile", "day.pointLine", "day.spikeLine", "day.SLOs"} {
 		text = strings.ReplaceAll(text, "not found in type "+own, "is none that there is here")
 	}
 	return strings.ReplaceAll(text, "\n  ", "; ")
 }
 
 func (f *scenarioFile) scenario() *Scenario {
-	s := &Scenario{About: f.About, UploadCodes: f.UploadCodes, Skew: f.Skew, Growth: f.Growth, Changes: f.Changes}
+	s := &Scenario{About: f.About, UploadCodes: f.UploadCodes, Skew: f.Skew, Growth: f.Growth, Changes: f.Changes, Sources: f.Sources, SLOs: f.SLOs}
 	for _, p := range f.Curve {
 		s.Curve.Points = append(s.Curve.Points, Point{time.Duration(p.At), p.Rate})
 	}
@@ -170,6 +196,12 @@ func (f *scenarioFile) scenario() *Scenario {
 	for op, name := range operationNames {
 		s.Shares[op] = f.Shares[name]
 	}
+	for k, name := range connectionNames() {
+		s.Connections[k] = f.Connections[name]
+	}
+	if f.Connections == nil {
+		s.Connections[load.Kept] = 100
+	}
 	return s
 }
 
@@ -178,7 +210,8 @@ const maxUpload = 10
 
 // fault returns what is wrong with the file, and the path to it: keys, and places in lists.
 func (f *scenarioFile) fault() (where []any, why string) {
-	for _, check := range []func() ([]any, string){f.faultOfCurve, f.faultOfSpikes, f.faultOfShares} {
+	for _, check := range []func() ([]any, string){f.faultOfCurve, f.faultOfSpikes, f.faultOfShares, f.faultOfConnections,
+		f.faultOfSLOs} {
 		if where, why = check(); why != "" {
 			return where, why
 		}
@@ -192,6 +225,8 @@ func (f *scenarioFile) fault() (where []any, why string) {
 		return []any{"growth"}, fmt.Sprintf("growth is %v; it is percent, 0 to 100", f.Growth)
 	case !(f.Changes >= 0 && f.Changes <= 10_000):
 		return []any{"changes"}, fmt.Sprintf("changes is %v a second; it must be 0 to 10000", f.Changes)
+	case f.Sources < 0 || f.Sources > maxSources:
+		return []any{"sources"}, fmt.Sprintf("sources is %d; it must be 0 to %d", f.Sources, maxSources)
 	case f.Shares["registered"] > 0 && f.Growth == 0:
 		return []any{"shares", "registered"}, "visits ask for registered subjects, but growth is 0, so none is registered"
 	case f.Shares["changed"] > 0 && f.Changes == 0:
@@ -232,22 +267,60 @@ func (f *scenarioFile) faultOfSpikes() (where []any, why string) {
 }
 
 func (f *scenarioFile) faultOfShares() (where []any, why string) {
-	sum := 0.0
-	for name, share := range f.Shares {
-		if !slices.Contains(operationNames[:], name) {
-			return []any{"shares", name}, fmt.Sprintf("there is no operation %s; they are %s", name, strings.Join(operationNames[:], ", "))
-		}
-		if !(share >= 0) {
-			return []any{"shares", name}, fmt.Sprintf("the share of %s is %v; it must be 0 or more", name, share)
-		}
-		sum += share
-	}
-	if math.Abs(sum-100) > 1e-6 {
-		return []any{"shares"}, fmt.Sprintf("the shares add up to %.6g, not to 100", sum)
+	if where, why = faultOfParts("shares", "operation", operationNames[:], f.Shares); why != "" {
+		return where, why
 	}
 	if up := f.Shares["upload"]; up > maxUpload {
 		return []any{"shares", "upload"}, fmt.Sprintf("uploads are %v percent of the visits; %d is the most, or the load has too few requests",
 			up, maxUpload)
+	}
+	return nil, ""
+}
+
+func (f *scenarioFile) faultOfConnections() (where []any, why string) {
+	if f.Connections == nil {
+		return nil, ""
+	}
+	return faultOfParts("connections", "kind of connection", connectionNames(), f.Connections)
+}
+
+// connectionNames are the words of the kinds of connections.
+func connectionNames() (names []string) {
+	for k := range connectionKinds {
+		names = append(names, load.Kind(k).String())
+	}
+	return names
+}
+
+// faultOfParts returns what is wrong with percentages of a whole, each of which has a name.
+func faultOfParts(field, what string, names []string, parts map[string]float64) (where []any, why string) {
+	sum := 0.0
+	for name, share := range parts {
+		if !slices.Contains(names, name) {
+			return []any{field, name}, fmt.Sprintf("there is no %s %s; they are %s", what, name, strings.Join(names, ", "))
+		}
+		if !(share >= 0) {
+			return []any{field, name}, fmt.Sprintf("the share of %s is %v; it must be 0 or more", name, share)
+		}
+		sum += share
+	}
+	if math.Abs(sum-100) > 1e-6 {
+		return []any{field}, fmt.Sprintf("the %s add up to %.6g, not to 100", field, sum)
+	}
+	return nil, ""
+}
+
+func (f *scenarioFile) faultOfSLOs() (where []any, why string) {
+	if e := f.SLOs.Errors; !(e > 0 && e <= 1) {
+		return []any{"slos", "errors"}, fmt.Sprintf("errors is %v; it is a share that what fails must be under: over 0, and 1 at most", e)
+	}
+	for _, slo := range []struct {
+		name string
+		ms   float64
+	}{{"p99_ms", f.SLOs.P99}, {"p999_ms", f.SLOs.P999}, {"push_to_visible_p99_ms", f.SLOs.PushToVisible}} {
+		if !(slo.ms > 0) || math.IsInf(slo.ms, 0) {
+			return []any{"slos", slo.name}, fmt.Sprintf("%s is %v; it is milliseconds, over 0", slo.name, slo.ms)
+		}
 	}
 	return nil, ""
 }
@@ -276,13 +349,18 @@ func lineOf(n *yaml.Node, path ...any) int {
 	return cmp.Or(line, 1)
 }
 
-// Words say what the visits are, "71 % own, 6 % plain, …".
+// Words say what the visits are and how they come, "71 % own, 6 % plain, …; 25 % of the requests pipelined, …".
 func (s *Scenario) Words() string {
-	var shares []string
-	for op, share := range s.Shares {
+	return fmt.Sprintf("%s; of the requests %s", parts(s.Shares[:], operationNames[:]), parts(s.Connections[:], connectionNames()))
+}
+
+// parts names those of a whole that are not zero.
+func parts(shares []float64, names []string) string {
+	var words []string
+	for k, share := range shares {
 		if share > 0 {
-			shares = append(shares, fmt.Sprintf("%v %% %v", share, Operation(op)))
+			words = append(words, fmt.Sprintf("%v %% %s", share, names[k]))
 		}
 	}
-	return strings.Join(shares, ", ")
+	return strings.Join(words, ", ")
 }

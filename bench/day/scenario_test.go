@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/scanedge/scanedge/bench/load"
 )
 
 // What is built in can be played, and the day has the shape of a city's busiest: WorldCup98's had its peak minute at 4.1 to 5.2 times the mean.
@@ -19,8 +21,11 @@ func TestBuiltInScenarios(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s.Name != name || s.About == "" || s.UploadCodes != 100 {
+		if s.Name != name || s.About == "" || s.UploadCodes != 100 || s.Sources != 64 || s.SLOs != defaultSLOs {
 			t.Errorf("%s is %+v", name, s)
+		}
+		if s.Connections != [connectionKinds]float64{load.Pipelined: 25, load.Kept: 73, load.New: 1.8, load.NewTLS: 0.2} {
+			t.Errorf("the connections of %s are %v", name, s.Connections)
 		}
 	}
 	s, err := LoadScenario("launch-day")
@@ -81,6 +86,23 @@ func TestParseScenario(t *testing.T) {
 	}
 }
 
+func TestConnectionsAndSLOs(t *testing.T) {
+	s, err := ParseScenario("x", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Connections != [connectionKinds]float64{load.Kept: 100} || s.Sources != 0 || s.SLOs != (SLOs{1e-6, 50, 250, 1000}) {
+		t.Errorf("by default %+v", s)
+	}
+	s, err = ParseScenario("x", []byte(small+"connections: {new: 60, pipelined: 40}\nsources: 4096\nslos: {p99_ms: 20, errors: 1}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Sources != 4096 || s.SLOs != (SLOs{1, 20, 250, 1000}) || s.Words() != "90 % own, 10 % upload; of the requests 40 % pipelined, 60 % new" {
+		t.Errorf("read %+v: %s", s, s.Words())
+	}
+}
+
 // Each of these makes the small scenario one that can't be played, and the error names the line.
 func TestScenarioFaults(t *testing.T) {
 	for _, c := range []struct{ from, to, want string }{
@@ -104,6 +126,18 @@ func TestScenarioFaults(t *testing.T) {
 		{"upload_codes: 7", "upload_codes: 7\nchanges: -1", "line 11: changes is -1"},
 		{"own: 90", "own: 80\n  registered: 10", "line 9: visits ask for registered"},
 		{"own: 90", "own: 80\n  changed: 10", "line 9: visits ask for changed"},
+		{"upload_codes: 7", "connections:\n  kept: 99", "line 10: the connections add up to 99, not to 100"},
+		{"upload_codes: 7", "connections:\n  kept: 99\n  held: 1", "line 12: there is no kind of connection held; they are pipelined, kept, new, new_tls"},
+		{"upload_codes: 7", "connections:\n  kept: 101\n  new: -1", "line 12: the share of new is -1"},
+		{"upload_codes: 7", "connections: {}", "line 10: the connections add up to 0"},
+		{"upload_codes: 7", "sources: 4097", "line 10: sources is 4097; it must be 0 to 4096"},
+		{"upload_codes: 7", "sources: -1", "line 10: sources is -1"},
+		{"upload_codes: 7", "slos:\n  p99_ms: 1\n  errors: 0", "line 12: errors is 0"},
+		{"upload_codes: 7", "slos:\n  errors: 1.1", "line 11: errors is 1.1"},
+		{"upload_codes: 7", "slos:\n  p99_ms: 0", "line 11: p99_ms is 0"},
+		{"upload_codes: 7", "slos:\n  p999_ms: .inf", "line 11: p999_ms is +Inf"},
+		{"upload_codes: 7", "slos:\n  push_to_visible_p99_ms: .nan", "line 11: push_to_visible_p99_ms is NaN"},
+		{"upload_codes: 7", "slos:\n  p50_ms: 1", "line 11: field p50_ms is none that there is here"},
 		{"rate: 2", "speed: 2", "line 4: field speed is none"},
 		{"about: small", "about: [", "line "},
 		{small, "", "EOF"},

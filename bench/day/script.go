@@ -43,11 +43,15 @@ func NewScript(seed uint64, edges []load.Edge, population Population) *Script {
 	return s
 }
 
-// Route says where visit i goes.
+// Route says where visit i goes, and over what connection.
 func (s *Script) Route(i uint64) load.Route {
 	var d dice
 	d.throw(s.seed, s.first+i)
-	return load.Route{Edge: s.edge(&d), Kind: load.Kept}
+	r := load.Route{Edge: s.edge(&d), Kind: load.Kept}
+	if s.mix != nil {
+		r.Kind = s.mix.kind(s.seed, s.first+i)
+	}
+	return r
 }
 
 // edge is the first throw of every visit.

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	testEdges      = []load.Edge{{Name: "edge-1"}, {Name: "edge-2"}, {Name: "edge-3"}}
+	testEdges      = []load.Edge{{Name: "edge-1", TLS: "https://1"}, {Name: "edge-2", TLS: "https://2"}, {Name: "edge-3", TLS: "https://3"}}
 	testPopulation = Population{Issuers: []string{"demo-a", "demo-b"}, Subjects: 201}
 )
 

@@ -210,7 +210,7 @@ func (b *benchDay) config(up *fleet.Up) (day.Config, error) {
 		Schedule:   load.Constant{N: uint64(b.visits), For: b.duration},
 	}
 	for _, e := range up.Edges {
-		c.Edges = append(c.Edges, load.Edge{Name: e.Name, URL: e.Scan})
+		c.Edges = append(c.Edges, load.Edge{Name: e.Name, URL: e.Scan, TLS: e.ScanTLS})
 	}
 	if b.scenario == "" {
 		return c, nil
@@ -251,13 +251,13 @@ func (b *benchDay) play(c *day.Config, up *fleet.Up) (err error) {
 
 // asked is what a report says of the day beside its figures.
 func (b *benchDay) asked(c day.Config) *report.Run {
-	name := ""
+	name, targets := "", report.DefaultTargets
 	if c.Scenario != nil {
-		name = c.Scenario.Name
+		name, targets = c.Scenario.Name, report.Targets(c.Scenario.SLOs)
 	}
 	run := &report.Run{
 		Mode: b.mode, Scenario: name, Schedule: c.Schedule.String(), Visits: c.Schedule.Visits(), Duration: b.duration.Seconds(), Seed: b.seed,
-		Targets: report.DefaultTargets, Started: time.Now().UTC(), Environment: report.Here(), Version: version + commit(),
+		Targets: targets, Started: time.Now().UTC(), Environment: report.Here(), Version: version + commit(),
 	}
 	for _, e := range c.Edges {
 		run.Edges = append(run.Edges, e.Name)
