@@ -38,7 +38,8 @@ func diffCounts(w io.Writer, a, b *Report) {
 		name string
 		a, b float64
 	}{
-		{"planned", float64(a.Planned), float64(b.Planned)}, {"planned/s", a.Rate, b.Rate}, {"sent", float64(a.Sent), float64(b.Sent)},
+		{"planned", float64(a.Planned), float64(b.Planned)}, {"planned/s", a.Rate, b.Rate},
+		{"planned/s, peak", a.PeakRate, b.PeakRate}, {"sent", float64(a.Sent), float64(b.Sent)},
 		{"errors", errors(a), errors(b)}, {"wrong", float64(a.Wrong), float64(b.Wrong)},
 	} {
 		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%s\t\n", c.name, c.a, c.b, ratio(c.a, c.b))

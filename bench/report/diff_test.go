@@ -20,7 +20,7 @@ func TestDiff(t *testing.T) {
 	flat := strings.Join(got, " ")
 	for _, want := range []string{
 		`not alike: the seed is "7" in one and "8" in the other one two ratio VALID INVALID planned 10 10 1.00`,
-		"errors 0 3 - wrong 1 0 0.00", "latency p99 ms 8.00 4.00 0.50", "upload p50 ms 2.00 5.00 2.50", "push to visible p99 ms 3.00 3.00 1.00",
+		"errors 0 3 - wrong 1 0 0.00", "latency p99 ms 8.00 4.00 0.50", "planned/s, peak 5 5 1.00", "upload p50 ms 2.00 5.00 2.50", "push to visible p99 ms 3.00 3.00 1.00",
 	} {
 		if !strings.Contains(flat, want) {
 			t.Errorf("no %q in\n%s", want, out.String())

@@ -77,6 +77,7 @@ func killed(run *Run, seconds []load.Second) *Report {
 	}
 	r.Unsent = r.Planned - min(r.Planned, r.Sent)
 	r.Latency = atMost(heat, r.Latency)
+	r.PeakRate = max(r.Rate, loggedPeak(seconds))
 	r.VisitRate = float64(r.Answered) / float64(max(1, last))
 	r.Reasons = []string{fmt.Sprintf("the run was killed: its log ends after %d of %.0f seconds", last, run.Duration)}
 	r.Rules = []Rule{{"the run came to its end", false, fmt.Sprintf("%d of %.0f seconds", last, run.Duration), r.Reasons[0]}}

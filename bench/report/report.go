@@ -56,6 +56,7 @@ type Report struct {
 	Visits      uint64      `json:"visits"`       // the same as planned
 	Duration    float64     `json:"duration_s"`   // of the schedule
 	Rate        float64     `json:"rate"`         // planned requests a second, at the mean
+	PeakRate    float64     `json:"peak_rate"`    // and in the second that has most of them
 	VisitRate   float64     `json:"visits_per_s"` // answered_visits over the schedule's duration, or as much of it as was logged
 	Started     time.Time   `json:"started"`
 	Seconds     string      `json:"seconds"` // the file beside this one that has a line a second
@@ -132,6 +133,7 @@ func New(r *load.Result, reasons []string) *Report {
 		Machine:   Machine{runtime.GOMAXPROCS(0), runtime.GOOS, runtime.GOARCH, runtime.Version()},
 		Processor: r.Processor,
 	}
+	rep.PeakRate = peak(r.Schedule)
 	rep.Rate, rep.VisitRate = float64(rep.Planned)/rep.Duration, float64(rep.Answered)/rep.Duration
 	rep.parts(r)
 	return rep

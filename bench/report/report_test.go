@@ -117,6 +117,16 @@ func TestParts(t *testing.T) {
 	}
 }
 
+func TestPeakInWords(t *testing.T) {
+	for want, r := range map[string]*Report{
+		"at 100 requests/s)": {Rate: 100, PeakRate: 119}, "at 100 requests/s, 300 at the peak)": {Rate: 100, PeakRate: 300},
+	} {
+		if got := r.text(); !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+}
+
 type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
@@ -149,7 +159,7 @@ func TestFile(t *testing.T) {
 			"lateness_ms": map[string]any{}, "service_ms": map[string]any{}, "push_to_visible_ms": map[string]any{},
 			"started": "", "machine": map[string]any{}, "version": "",
 			"slos": []any{}, "killed": true, "mode": "", "proves": "", "does_not_prove": "", "scenario": "", "ops": []any{},
-			"seconds": "", "environment": map[string]any{}, "kinds": []any{}, "rules": []any{}, "answered_visits": 0., "visits_per_s": 0.,
+			"seconds": "", "environment": map[string]any{}, "kinds": []any{}, "peak_rate": 0., "rules": []any{}, "answered_visits": 0., "visits_per_s": 0.,
 			"processor": map[string]any{},
 		} {
 			if value, there := got[name]; !there || reflect.TypeOf(value) != reflect.TypeOf(kind) {

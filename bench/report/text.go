@@ -36,7 +36,7 @@ func (r *Report) text() string {
 	if r.Answered > 0 {
 		fmt.Fprintf(&b, "answered for %d visits, %.0f/s\n", r.Answered, r.VisitRate)
 	}
-	fmt.Fprintf(&b, "latency          %s  (from the scheduled time, at %.0f requests/s)\n", times(r.Latency), r.Rate)
+	fmt.Fprintf(&b, "latency          %s  (from the scheduled time, at %s)\n", times(r.Latency), r.planned())
 	if v := r.PushToVisible; v.Count > 0 {
 		fmt.Fprintf(&b, "push to visible  %s  (%d turns, until the last edge shows it)\n", times(v), v.Count)
 	}
@@ -48,6 +48,15 @@ func (r *Report) text() string {
 		fmt.Fprintln(&b, s)
 	}
 	return b.String() + r.examples()
+}
+
+// planned reads like "3000 requests/s", or "1800 requests/s, 9000 at the peak" where that is above what chance does.
+func (r *Report) planned() string {
+	s := fmt.Sprintf("%.0f requests/s", r.Rate)
+	if r.PeakRate > 1.2*r.Rate {
+		s += fmt.Sprintf(", %.0f at the peak", r.PeakRate)
+	}
+	return s
 }
 
 // partsText has a line for each operation and each kind of connection, and one for the processor.
