@@ -52,7 +52,11 @@ func (c *chart) times(long float64) {
 	c.long = long
 	step := timeStep(long / math.Max(2, math.Floor((c.width-c.left)/90)))
 	for t := 0.0; t <= long+1e-9; t += step {
-		c.text(c.x(t), c.height-6, "middle", clock(t))
+		anchor := "middle"
+		if c.x(t) > c.width-2*roomRight { // or half of it would be outside
+			anchor = "end"
+		}
+		c.text(c.x(t), c.height-6, anchor, clock(t))
 	}
 }
 
@@ -73,15 +77,18 @@ func (c *chart) key(x float64, class, name string) float64 {
 	return x + 23 + 6.6*float64(len(name)) + 16
 }
 
-// line draws a value of each span, as steps: a second is a mean, not a moment.
+// line draws a value of each span, as steps: a second is a mean, not a moment. NaN is a gap.
 func (c *chart) line(class string, all []span, of func(*span) float64) {
 	c.printf(`<path class="%s" d="`, class)
+	verb := "M"
 	for i := range all {
-		verb := "L"
-		if i == 0 {
+		v := of(&all[i])
+		if math.IsNaN(v) {
 			verb = "M"
+			continue
 		}
-		c.printf("%s%.1f %.1fH%.1f", verb, c.x(all[i].from), c.y(math.Min(of(&all[i]), c.top)), c.x(all[i].to))
+		c.printf("%s%.1f %.1fH%.1f", verb, c.x(all[i].from), c.y(math.Min(v, c.top)), c.x(all[i].to))
+		verb = "L"
 	}
 	c.printf(`"/>`)
 }

@@ -19,7 +19,9 @@ func long(all []span) float64 { return math.Max(1, all[len(all)-1].to) }
 
 func highest(all []span, of func(*span) float64) (top float64) {
 	for i := range all {
-		top = math.Max(top, of(&all[i]))
+		if v := of(&all[i]); !math.IsNaN(v) {
+			top = math.Max(top, v)
+		}
 	}
 	return top
 }

@@ -48,12 +48,13 @@ func replace(path string, b []byte) error {
 }
 
 // WriteFiles writes the report into the folder, which must exist, in each of its forms. report.json comes last: where it is the
-// others are.
+// others are. What follows from the log of seconds is in the report from then on.
 func (r *Report) WriteFiles(dir string) error {
 	seconds, err := ReadSeconds(dir)
 	if err != nil {
 		return err
 	}
+	r.Spikes = spikes(seconds, r.wanted(latencyP99))
 	for _, form := range []struct {
 		name string
 		make func() ([]byte, error)

@@ -18,6 +18,8 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"p99":     func(s load.Summary) percentile { return percentiles(s)[1] },
 	"sum":     sum,
 	"count":   thousands,
+	"clock":   func(second int) string { return clock(float64(second)) },
+	"share":   share,
 	"samples": func(n int64) string { return thousands(uint64(n)) },
 }).Parse(pageSource))
 
@@ -45,6 +47,8 @@ type page struct {
 	*Report
 	Verdict                      string
 	Rates, Heat, Tails, Failures figure
+	Visible, Busy                figure
+	Servers                      []server
 	Percentiles, Freshness       []row
 	Facts                        [][2]string
 	Logged                       int
@@ -55,6 +59,7 @@ func (r *Report) Page(seconds []load.Second) ([]byte, error) {
 	p := page{
 		Report: r, Verdict: r.word(), Logged: len(seconds), Facts: r.facts(),
 		Rates: draw(seconds, rates), Heat: draw(seconds, heat), Tails: draw(seconds, tails), Failures: draw(seconds, failures),
+		Visible: draw(seconds, freshness), Busy: draw(seconds, busy), Servers: servers(seconds),
 		Percentiles: []row{
 			{"latency", "scheduled to answer", r.Latency}, {"service", "sent to answer", r.Service},
 			{"lag", "scheduled to sent, by the generator", r.Lateness},

@@ -26,6 +26,12 @@ func rush(n int, spoilt bool) []load.Second {
 		s.Latency = load.Summary{P50: 0.6, P99: 2 + float64(rate)/2000, P999: 40, Max: 45, Count: int64(rate)}
 		s.Lag = load.Summary{P50: 0.1, P99: 0.4 + float64(i%3)/10, Max: 3, Count: int64(rate)}
 		s.Heat = []uint32{uint32(rate) / 5, uint32(rate) / 2, uint32(rate) * 3 / 10, 40, 20, 5, 2, 1, 1}
+		s.Visible = load.Summary{P50: 3, P99: 5 + float64(i%7), Max: 12, Count: int64(i % 4)}
+		s.Processor = load.Processor{Own: 0.1 + float64(rate)/1e5, Machine: 0.3 + float64(rate)/5e4, Stolen: 0.01}
+		s.Servers = []load.Server{{Name: "edge-1", Processor: float64(rate) / 2e4, Resident: 40e6 + uint64(i)*1e4}}
+		if i < n/3 || i > n/2 { // it was dead in between
+			s.Servers = append(s.Servers, load.Server{Name: "edge-2", Processor: float64(rate) / 3e4, Resident: 38e6})
+		}
 		if spoilt && rate > 2000 {
 			s.Outcomes = map[load.Outcome]uint64{"green": rate - 30, load.Refused: 20, load.Failed: 10}
 			s.Wrong = 3
@@ -65,6 +71,7 @@ func TestPage(t *testing.T) {
 		"no log":          {sample(), nil, "VALID</h1>", "No log of seconds", "canary", "<svg"},
 		"one second":      {sample(), rush(1, false), "VALID</h1>", "<svg", "0:00", "NaN"},
 		"an empty second": {sample(), []load.Second{{}}, "VALID</h1>", "None in 1 seconds", "<svg", "NaN"},
+		"curves":          {sample(), rush(100, false), "VALID</h1>", "push to visible in milliseconds by time", "memory in MB of edge-2", "NaN"},
 	} {
 		c.report.PushToVisible.Count = 0
 		c.report.Ops = []Op{{Name: "own<code>", Requests: 5, Visits: 500, Latency: load.Summary{Count: 5}}}

@@ -55,7 +55,7 @@ func killed(run *Run, seconds []load.Second) *Report {
 	last, answered := 0, uint64(0)
 	r := &Report{
 		Killed: true, Planned: run.Visits, Outcomes: map[load.Outcome]uint64{}, Examples: []load.Example{}, Ops: []Op{},
-		Kinds:  []Kind{},
+		Kinds: []Kind{}, Spikes: []Spike{},
 		Visits: run.Visits, Duration: run.Duration, Started: run.Started, Rate: float64(run.Visits) / max(run.Duration, 1e-9),
 		Machine: Machine{run.Environment.Processors, runtime.GOOS, runtime.GOARCH, run.Environment.Versions["go"]},
 	}

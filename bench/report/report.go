@@ -51,6 +51,7 @@ type Report struct {
 	Ops           []Op         `json:"ops"`                // by operation, those with requests
 	Kinds         []Kind       `json:"kinds"`              // by kind of connection
 	Rules         []Rule       `json:"rules"`              // of validity, kept or not
+	Spikes        []Spike      `json:"spikes"`             // of the log of seconds
 
 	Seed        uint64      `json:"seed"`
 	Visits      uint64      `json:"visits"`       // the same as planned
@@ -127,6 +128,7 @@ func New(r *load.Result, reasons []string) *Report {
 		Ops:       []Op{},
 		Kinds:     []Kind{},
 		Rules:     []Rule{},
+		Spikes:    []Spike{},
 		Visits:    r.Schedule.Visits(),
 		Duration:  r.Schedule.Over().Seconds(),
 		Started:   r.Started.UTC().Truncate(time.Second),

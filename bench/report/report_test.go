@@ -159,7 +159,7 @@ func TestFile(t *testing.T) {
 			"lateness_ms": map[string]any{}, "service_ms": map[string]any{}, "push_to_visible_ms": map[string]any{},
 			"started": "", "machine": map[string]any{}, "version": "",
 			"slos": []any{}, "killed": true, "mode": "", "proves": "", "does_not_prove": "", "scenario": "", "ops": []any{},
-			"seconds": "", "environment": map[string]any{}, "kinds": []any{}, "peak_rate": 0., "rules": []any{}, "answered_visits": 0., "visits_per_s": 0.,
+			"seconds": "", "environment": map[string]any{}, "kinds": []any{}, "spikes": []any{}, "peak_rate": 0., "rules": []any{}, "answered_visits": 0., "visits_per_s": 0.,
 			"processor": map[string]any{},
 		} {
 			if value, there := got[name]; !there || reflect.TypeOf(value) != reflect.TypeOf(kind) {

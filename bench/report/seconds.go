@@ -49,7 +49,10 @@ type span struct {
 	from, to                        float64 // seconds from the start
 	planned, sent, answered, visits uint64
 	wrong, failed, refused          uint64
-	p50, p99, lag                   float64 // of the worst of its seconds
+	p50, p99, lag, visible          float64 // of the worst of its seconds
+	turns                           int64
+	processor                       load.Processor // of the worst of its seconds
+	servers                         map[string]load.Server
 	heat                            [load.HeatBuckets]uint64
 }
 
@@ -78,6 +81,19 @@ func (c *span) add(s load.Second) {
 	c.planned, c.sent, c.answered, c.visits = c.planned+s.Planned, c.sent+s.Sent, c.answered+s.Answered, c.visits+s.Visits
 	c.wrong, c.failed, c.refused = c.wrong+s.Wrong, c.failed+s.Outcomes[load.Failed], c.refused+s.Outcomes[load.Refused]
 	c.p50, c.p99, c.lag = max(c.p50, s.Latency.P50), max(c.p99, s.Latency.P99), max(c.lag, s.Lag.P99)
+	c.visible, c.turns = max(c.visible, s.Visible.P99), c.turns+s.Visible.Count
+	c.processor = load.Processor{
+		Own: max(c.processor.Own, s.Processor.Own), Machine: max(c.processor.Machine, s.Processor.Machine),
+		Stolen: max(c.processor.Stolen, s.Processor.Stolen),
+	}
+	for _, server := range s.Servers {
+		if c.servers == nil {
+			c.servers = map[string]load.Server{}
+		}
+		was := c.servers[server.Name]
+		server.Processor, server.Resident = max(server.Processor, was.Processor), max(server.Resident, was.Resident)
+		c.servers[server.Name] = server
+	}
 	for i, n := range s.Heat {
 		c.heat[i] += uint64(n)
 	}

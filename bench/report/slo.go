@@ -57,7 +57,21 @@ func (s SLO) Wanted() string {
 	return fmt.Sprintf("under %g %s", s.Want, s.Unit)
 }
 
-const wrongAnswers = "wrong answers"
+// Names that are looked for.
+const (
+	wrongAnswers = "wrong answers"
+	latencyP99   = "scheduled to answer p99"
+)
+
+// wanted is what the SLO of that name wants.
+func (r *Report) wanted(name string) float64 {
+	for _, s := range r.SLOs {
+		if s.Name == name {
+			return s.Want
+		}
+	}
+	return DefaultTargets.P99
+}
 
 // judge holds the report's figures against the targets.
 func (r *Report) judge(t Targets) []SLO {
@@ -69,7 +83,7 @@ func (r *Report) judge(t Targets) []SLO {
 		share.Got, share.Pass = &got, got < t.Errors || got == 0
 	}
 	return append(slos, share,
-		under("scheduled to answer p99", t.P99, r.Latency.P99, r.Latency.Count),
+		under(latencyP99, t.P99, r.Latency.P99, r.Latency.Count),
 		under("scheduled to answer p99.9", t.P999, r.Latency.P999, r.Latency.Count),
 		under("push to visible p99", t.PushToVisible, r.PushToVisible.P99, r.PushToVisible.Count))
 }

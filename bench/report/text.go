@@ -71,6 +71,9 @@ func (r *Report) partsText() string {
 	if p := r.Processor; p != (Processor{}) {
 		fmt.Fprintf(&b, "processor        generator %s, machine %s, stolen %s\n", share(p.Own), share(p.Machine), share(p.Stolen))
 	}
+	for _, s := range r.Spikes {
+		fmt.Fprintf(&b, "spike at %s, %d s    %s\n", clock(float64(s.From)), s.To-s.From, s)
+	}
 	kept := 0
 	for _, rule := range r.Rules {
 		if rule.Kept {
