@@ -3,6 +3,7 @@ package day
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/scanedge/scanedge"
@@ -55,11 +56,14 @@ type Canaries struct {
 	Acked   *load.Timer // from its acknowledgement; 0 where an edge was first
 	load.Wrongs
 	reasons []string
+
+	mu     sync.Mutex  // guards recent, which the load's log of seconds takes while canaries fly
+	recent *load.Timer // as Visible, since it was taken last
 }
 
 // NewCanaries makes the canaries of a seed's run, spread over the issuers. Nothing is pushed yet.
 func NewCanaries(seed uint64, issuers []string, push Push, posts []Watchpost) *Canaries {
-	c := &Canaries{push: push, posts: posts, Visible: load.NewTimer(), Acked: load.NewTimer()}
+	c := &Canaries{push: push, posts: posts, Visible: load.NewTimer(), Acked: load.NewTimer(), recent: load.NewTimer()}
 	for k := range canaryCount {
 		c.all = append(c.all, &canary{
 			issuer:  issuers[k%len(issuers)],
@@ -147,9 +151,25 @@ func (c *Canaries) turn(ctx context.Context, bird *canary) {
 	if c.conclude(t, receipt.Offset, sightings) {
 		bird.unsure = false
 		last := latest(sightings)
-		c.Visible.Record(last.Sub(began))
+		c.visible(last.Sub(began))
 		c.Acked.Record(last.Sub(acked))
 	}
+}
+
+func (c *Canaries) visible(after time.Duration) {
+	c.Visible.Record(after)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.recent.Record(after)
+}
+
+// Recent returns how soon those turns were visible everywhere that were seen through since it was called last. Any goroutine may call it.
+func (c *Canaries) Recent() load.Summary {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.recent.Summary()
+	c.recent.Reset()
+	return s
 }
 
 // conclude judges what the edges showed of a turn that the origin has acknowledged, and tells whether all of them showed it.

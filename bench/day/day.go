@@ -11,6 +11,7 @@
 //   - want.go, judge.go, said.go: what its answer must be
 //   - subjects.go: [Subjects], registered and changed while the run goes on, and trips
 //   - canary.go, turn.go: [Canaries]
+//   - counters.go, servers.go: what the edges count themselves, and what the fleet's processes need
 //
 // What holds:
 //   - Visit i, and what its answer must be, follow from (seed, i): see [Script].
@@ -18,6 +19,7 @@
 //   - An edge that says offset n answers for every push acknowledged up to n: an old status there is wrong, not late.
 //   - A subject whose status changes may be shown newer than its answer's offset, never older; and an answer that is not marked is
 //     from no earlier than what was acknowledged ten seconds before: an edge's lease, and the longest that an answer takes.
+//   - What an edge's metrics count of scans is what the run has seen of it, where its admin listener is known.
 //   - A run changes only subjects named after itself (day-SEED-…), and takes them away at the end: it can be repeated.
 package day
 
@@ -37,6 +39,7 @@ type Config struct {
 	Origin     string // URL of its API
 	PushToken  string
 	Edges      []load.Edge
+	Processes  []Process // of the fleet, as far as their admin listeners are known
 	ScannerKey string
 	Population Population
 
@@ -47,6 +50,7 @@ type Config struct {
 	Visits   uint64                                    // of the scenario's whole day, of which an upload's codes are one each
 	First    uint64                                    // which request of that day is the schedule's first
 	Progress func(now time.Duration, at load.Progress) // called once a second if not nil; must return soon
+	Metrics  Metrics                                   // how Processes are looked at; nil: not at all
 	Dir      string                                    // folder of the log of seconds; "" for none
 }
 
@@ -66,23 +70,27 @@ func Play(ctx context.Context, c Config) (*Result, error) {
 	push := func(ctx context.Context, issuer string, deltas []scanedge.Delta) (scanedge.Receipt, error) {
 		return origin.Push(ctx, issuer, deltas)
 	}
-	canaries := NewCanaries(c.Seed, c.Population.Issuers, push, c.watchposts())
+	counters := newCounters(c.Edges, c.Processes, c.Metrics)
+	posts := c.watchposts(counters)
+	canaries := NewCanaries(c.Seed, c.Population.Issuers, push, posts)
 	script, err := c.script(push)
 	if err != nil {
 		return nil, err
 	}
+	counters.begin(ctx)
 	own, r := script.own(), load.NewResult(c.Schedule)
-	if own.Settle(ctx, c.watchposts()) && canaries.Settle(ctx) {
-		r, err = c.playLoad(ctx, script, canaries)
+	if own.Settle(ctx, posts) && canaries.Settle(ctx) {
+		r, err = c.playLoad(ctx, script, canaries, counters)
 	} else {
 		r.Interrupted = ctx.Err() != nil
 	}
+	counted := counters.rule(ctx)
 	canaries.Remove(ctx)
 	own.Remove(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return conclude(r, canaries, own), nil
+	return conclude(r, canaries, own, counted), nil
 }
 
 // script is what the visits are.
@@ -121,11 +129,13 @@ func (c Config) sources() int {
 }
 
 // playLoad plays the visits while canaries turn, and subjects are registered and changed.
-func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries) (*load.Result, error) {
+func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries, counters *counters) (*load.Result, error) {
+	servers := newServers(c.Processes, c.Metrics)
 	over := make(chan struct{})
 	var flying sync.WaitGroup
 	flying.Go(func() { canaries.Fly(ctx, over) })
 	flying.Go(func() { script.own().Push(ctx, over) })
+	flying.Go(func() { servers.watch(ctx, over) })
 	defer flying.Wait()
 	defer close(over)
 	return load.Run(ctx, load.Plan{
@@ -136,28 +146,34 @@ func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries
 		Ops:      operationNames[:],
 		Sources:  c.sources(),
 		Route:    script.Route,
-		Visit:    script.Visit,
-		Judge:    script.Judge,
+		Visit:    counters.visits(script),
+		Judge:    counters.judged(script),
+		Each:     func(s *load.Second) { s.Visible, s.Servers = canaries.Recent(), servers.latest() },
 		Progress: c.Progress,
 		Dir:      c.Dir,
 	})
 }
 
-func (c Config) watchposts() []Watchpost {
+func (c Config) watchposts(counters *counters) []Watchpost {
 	var posts []Watchpost
-	for _, e := range c.Edges {
-		posts = append(posts, Watchpost{e.Name, scanedge.NewEdge(e.URL, c.ScannerKey).Scan})
+	for k, e := range c.Edges {
+		posts = append(posts, Watchpost{e.Name, counters.scan(k, scanedge.NewEdge(e.URL, c.ScannerKey).Scan)})
 	}
 	return posts
 }
 
-// conclude joins what visits and canaries have to say.
-func conclude(r *load.Result, canaries *Canaries, own *Subjects) *Result {
+// conclude joins what visits and canaries have to say, and the edges' own counters.
+func conclude(r *load.Result, canaries *Canaries, own *Subjects, counted load.RuleResult) *Result {
+	reasons := slices.Concat(load.Reasons(r), canaries.Reasons(), own.Reasons())
+	if counted.Broken != "" {
+		reasons = append(reasons, counted.Broken)
+	}
+	r.Rules = append(r.Rules, counted)
 	r.Join(canaries.Wrongs)
 	return &Result{
 		Result:  r,
 		Visible: canaries.Visible.Summary(),
 		Acked:   canaries.Acked.Summary(),
-		Reasons: slices.Concat(load.Reasons(r), canaries.Reasons(), own.Reasons()),
+		Reasons: reasons,
 	}
 }

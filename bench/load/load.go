@@ -46,6 +46,7 @@ type Plan struct {
 	Route    func(i uint64) Route                 // where visit i goes, and how; pure
 	Visit    func(i uint64, v *Visit)             // fills v for visit i: every field but Number and Route, which are set; from many goroutines
 	Judge    func(v *Visit, a *Answer) Judgement  // what the answer to v is worth; from many goroutines
+	Each     func(s *Second)                      // may add to a second before it is logged; nil: nothing
 	Progress func(now time.Duration, at Progress) // called once a second if not nil; must return soon
 	Dir      string                               // folder in which [SecondsFile] grows as the run goes; "" for none
 }
@@ -69,6 +70,9 @@ func Run(ctx context.Context, p Plan) (*Result, error) {
 	seconds, err := openSeconds(p.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if seconds != nil {
+		seconds.each = p.Each
 	}
 	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport}),
 		vegeta.Workers(firstWorkers), vegeta.MaxWorkers(maxWorkers))

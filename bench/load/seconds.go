@@ -54,6 +54,7 @@ func heatBucket(latency time.Duration) int {
 type secondsLog struct {
 	file *os.File
 	err  error // the first; nothing is written after it
+	each func(*Second)
 
 	now           Second // since the last line
 	lag           *Timer
@@ -107,6 +108,9 @@ func (l *secondsLog) write(now time.Duration, planned, sent uint64, latency Summ
 	s.Second = int(l.from.Round(time.Second) / time.Second)
 	s.Planned, s.Sent = planned-l.planned, sent-l.sent
 	s.Latency, s.Lag = latency, l.lag.Summary()
+	if l.each != nil {
+		l.each(s)
+	}
 	line, err := json.Marshal(s)
 	if err == nil {
 		_, err = l.file.Write(append(line, '\n'))

@@ -208,9 +208,14 @@ func (b *benchDay) config(up *fleet.Up) (day.Config, error) {
 		Population: day.Population{Issuers: up.Issuers, Subjects: uint64(up.Subjects)},
 		Seed:       b.seed,
 		Schedule:   load.Constant{N: uint64(b.visits), For: b.duration},
+		Metrics: func(ctx context.Context, admin string) (map[string]float64, error) {
+			return fleet.ReadMetrics(ctx, admin)
+		},
 	}
+	c.Processes = []day.Process{{Name: "origin", Admin: up.OriginAdmin}}
 	for _, e := range up.Edges {
 		c.Edges = append(c.Edges, load.Edge{Name: e.Name, URL: e.Scan, TLS: e.ScanTLS})
+		c.Processes = append(c.Processes, day.Process{Name: e.Name, Admin: e.Admin})
 	}
 	if b.scenario == "" {
 		return c, nil
