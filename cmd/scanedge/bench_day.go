@@ -113,7 +113,7 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	}
 	out := cmd.OutOrStdout()
 	fmt.Fprintf(out, "playing %v over %d edges, seed %d\n", config.Schedule, len(config.Edges), b.seed)
-	config.Progress = func(now time.Duration, at load.Progress) { fmt.Fprintln(out, report.Line(now, at)) }
+	config.Progress = dayProgress(screenOf(cmd), config.Schedule.Over())
 	result, err := day.Play(ctx, config)
 	if err != nil {
 		return usageError("%s: %w", b.up, err)
@@ -275,10 +275,11 @@ func (b *benchDay) tell(out io.Writer, asked *report.Run, result *day.Result) er
 	r := report.New(result.Result, result.Reasons)
 	r.PushToVisible, r.AckToVisible = result.Visible, result.Acked
 	r.Conclude(asked)
-	err := r.Text(out)
+	var err error
 	if b.out != "" {
-		err = errors.Join(err, r.WriteFiles(b.out))
+		err = r.WriteFiles(b.out) // it also adds to the report what follows from the log of seconds
 	}
+	err = errors.Join(err, r.Text(out))
 	code := r.ExitCode()
 	if err != nil && code == report.ExitRight {
 		code = report.ExitInvalid // what nobody can read proves nothing
