@@ -1,7 +1,7 @@
 // Package day is the launch day: what a fleet is asked on it, and what each answer must be.
 //
 // The suite speaks to the fleet over HTTP, as its users do, and knows nothing else of it but the rule by which the demo
-// population was made, and its code keys. What visits ask, and how busy the day is at which time, is a [Scenario]'s; without one,
+// population was made, and its code keys. What visits ask, over what connections, and how busy the day is at which time, is a [Scenario]'s; without one,
 // of every hundred visits 85 ask for a subject that is known, 5 for one that is not, 5 bring something that is no code, and 5 are
 // uploads of 20 codes. All along, a few canary subjects are turned at the origin, and each turn is timed until the last edge shows it.
 //
@@ -14,9 +14,10 @@
 //   - counters.go, servers.go: what the edges count themselves, and what the fleet's processes need
 //
 // What holds:
-//   - Visit i, and what its answer must be, follow from (seed, i): see [Script].
+//   - Visit i, how it goes, and what its answer must be, follow from (seed, i): see [Script]. Rolling codes are of the time when they are made.
 //   - Every answer is judged, every line of an upload too. A wrong one is a failure, not a statistic.
 //   - An edge that says offset n answers for every push acknowledged up to n: an old status there is wrong, not late.
+//   - An answer that is not marked is no older than an edge's lease, by the age that it says itself.
 //   - A subject whose status changes may be shown newer than its answer's offset, never older; and an answer that is not marked is
 //     from no earlier than what was acknowledged ten seconds before: an edge's lease, and the longest that an answer takes.
 //   - What an edge's metrics count of scans is what the run has seen of it, where its admin listener is known.

@@ -205,3 +205,19 @@ func TestExamplesAreShortAndHarmless(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// The code of an example is the one that was sent, whatever the clock says by now, and its offset the one that was said.
+func TestExamplesSayWhatWasSentAndSaid(t *testing.T) {
+	s, _ := scenarioScript(t, "launch-day", 100_000, 1)
+	i := find(t, s, func(v *visit) bool { return v.op == Rolling })
+	sent, _ := made(s, i)
+	path := string(sent.Path)
+	s.now = func() time.Time { return noon.Add(time.Hour) }
+	wrong := answer(200, verdictType, `{"issuer":"demo-z","status":"green","offset":422,"age_ms":3}`)
+	if e := s.Judge(sent, &wrong).Wrong; e == nil || "/v1/scan/"+e.Code != path || e.Offset != 422 {
+		t.Errorf("%s was sent, the example is %+v", path, e)
+	}
+	if s.Visit(i, sent); string(sent.Path) == path {
+		t.Error("an hour later the code is the same")
+	}
+}

@@ -171,6 +171,23 @@ func TestBenchValidate(t *testing.T) {
 	}
 }
 
+// A scenario's SLOs reach the report, and are its own where the scenario has none.
+func TestBenchDayTargets(t *testing.T) {
+	for slos, want := range map[string]report.Targets{
+		"":                             report.DefaultTargets,
+		"slos: {p99_ms: 9, errors: 1}": {Errors: 1, P99: 9, P999: report.DefaultTargets.P999, PushToVisible: report.DefaultTargets.PushToVisible},
+	} {
+		scenario, err := day.ParseScenario("x", []byte("curve: [{at: \"00:00\", rate: 1}]\nshares: {own: 100}\n"+slos))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b benchDay
+		if got := b.asked(day.Config{Schedule: load.Constant{N: 1, For: time.Second}, Scenario: scenario}).Targets; got != want {
+			t.Errorf("%q: %+v, want %+v", slos, got, want)
+		}
+	}
+}
+
 // Each mode plays the part of the day that it says, at a day's true rates.
 func TestBenchDayModes(t *testing.T) {
 	up, keys := upForTests, filepath.Join(t.TempDir(), "code-keys.json")
