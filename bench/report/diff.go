@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -27,6 +28,11 @@ func Diff(w io.Writer, nameA, nameB string, a, b *Report) error {
 			diffTimes(t, op.Name, op.Latency, other.Latency)
 		}
 	}
+	for _, kind := range a.Kinds {
+		if k := slices.IndexFunc(b.Kinds, func(other Kind) bool { return other.Name == kind.Name }); k >= 0 {
+			diffTimes(t, "over "+kind.Name, kind.Latency, b.Kinds[k].Latency)
+		}
+	}
 	_ = t.Flush() // into memory
 	_, err := io.WriteString(w, out.String())
 	return err
@@ -40,21 +46,25 @@ func diffCounts(w io.Writer, a, b *Report) {
 	}{
 		{"planned", float64(a.Planned), float64(b.Planned)}, {"planned/s", a.Rate, b.Rate},
 		{"planned/s, peak", a.PeakRate, b.PeakRate}, {"sent", float64(a.Sent), float64(b.Sent)},
+		{"visits/s", a.VisitRate, b.VisitRate},
 		{"errors", errors(a), errors(b)}, {"wrong", float64(a.Wrong), float64(b.Wrong)},
 	} {
 		fmt.Fprintf(w, "%s\t%.0f\t%.0f\t%s\t\n", c.name, c.a, c.b, ratio(c.a, c.b))
 	}
 }
 
+// diffTimes has a row for each percentile that both have samples enough for, and one for the longest.
 func diffTimes(w io.Writer, name string, a, b load.Summary) {
-	for _, q := range []struct {
-		name string
-		a, b float64
-	}{{"p50", a.P50, b.P50}, {"p99", a.P99, b.P99}, {"p99.9", a.P999, b.P999}, {"max", a.Max, b.Max}} {
-		if a.Count > 0 && b.Count > 0 {
-			fmt.Fprintf(w, "%s %s ms\t%.2f\t%.2f\t%s\t\n", name, q.name, q.a, q.b, ratio(q.a, q.b))
+	if a.Count == 0 || b.Count == 0 {
+		return
+	}
+	ofB := percentiles(b)
+	for k, p := range percentiles(a) {
+		if p.Known() && ofB[k].Known() {
+			fmt.Fprintf(w, "%s %s ms\t%.2f\t%.2f\t%s\t\n", name, p.name, p.ms, ofB[k].ms, ratio(p.ms, ofB[k].ms))
 		}
 	}
+	fmt.Fprintf(w, "%s max ms\t%.2f\t%.2f\t%s\t\n", name, a.Max, b.Max, ratio(a.Max, b.Max))
 }
 
 // ratio says how many times a is in b.
