@@ -151,19 +151,19 @@ func wordIn(answer []byte) []byte {
 
 var wordMembers = [][]byte{[]byte(`"status":"`), []byte(`"error":"`), []byte(`"type":"`)}
 
-// visits is what the script's visits send; their codes are counted as they are made.
-func (c *counters) visits(s *Script) func(i uint64, v *load.Visit) {
+// visits makes visits; their codes are counted as they are made.
+func (c *counters) visits(visit func(i uint64, v *load.Visit)) func(i uint64, v *load.Visit) {
 	return func(i uint64, v *load.Visit) {
-		s.Visit(i, v)
+		visit(i, v)
 		c.ask(v.Edge, max(1, bytes.Count(v.Body, []byte{'\n'})))
 	}
 }
 
-// judged is the script's judge; what was answered is counted.
-func (c *counters) judged(s *Script) func(v *load.Visit, a *load.Answer) load.Judgement {
+// judged judges; what was answered is counted.
+func (c *counters) judged(judge func(v *load.Visit, a *load.Answer) load.Judgement) func(v *load.Visit, a *load.Answer) load.Judgement {
 	return func(v *load.Visit, a *load.Answer) load.Judgement {
 		c.answer(v.Edge, a.Body, len(v.Body) > 0 && a.Code == http.StatusOK)
-		return s.Judge(v, a)
+		return judge(v, a)
 	}
 }
 

@@ -26,6 +26,7 @@ package day
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"slices"
 	"sync"
@@ -37,12 +38,14 @@ import (
 
 // Config is a day and the fleet that it is played against.
 type Config struct {
-	Origin     string // URL of its API
-	PushToken  string
-	Edges      []load.Edge
-	Processes  []Process // of the fleet, as far as their admin listeners are known
-	ScannerKey string
-	Population Population
+	Origin      string         // URL of its API
+	Roots       *x509.CertPool // by whom an origin and edges at https addresses are verified; nil: by whom this machine believes
+	PushToken   string
+	Edges       []load.Edge
+	Processes   []Process // of the fleet, as far as their admin listeners are known
+	ScannerKey  string
+	ScannerKeys []string // those that visits carry by turns; none: ScannerKey alone
+	Population  Population
 
 	Seed     uint64
 	Schedule load.Schedule
@@ -68,6 +71,9 @@ type Result struct {
 // is that of an edge whose address makes no sense or is missing, or of an issuer without a code key.
 func Play(ctx context.Context, c Config) (*Result, error) {
 	origin := scanedge.NewOrigin(c.Origin, c.PushToken)
+	if c.Roots != nil {
+		origin.TrustCA(c.Roots)
+	}
 	push := func(ctx context.Context, issuer string, deltas []scanedge.Delta) (scanedge.Receipt, error) {
 		return origin.Push(ctx, issuer, deltas)
 	}
@@ -141,19 +147,40 @@ func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries
 	defer close(over)
 	return load.Run(ctx, load.Plan{
 		Edges:    c.Edges,
+		Roots:    c.Roots,
 		Key:      c.ScannerKey,
 		Schedule: c.Schedule,
 		Seed:     c.Seed,
 		Ops:      operationNames[:],
 		Sources:  c.sources(),
 		Route:    script.Route,
-		Visit:    counters.visits(script),
-		Judge:    counters.judged(script),
+		Visit:    counters.visits(c.keyed(script.Visit)),
+		Judge:    counters.judged(script.Judge),
 		Each:     func(s *load.Second) { s.Visible, s.Servers = canaries.Recent(), servers.latest() },
 		Progress: c.Progress,
 		Dir:      c.Dir,
 	})
 }
+
+// keyed lets visits carry scanner keys by turns, as many gates would.
+func (c Config) keyed(visit func(i uint64, v *load.Visit)) func(i uint64, v *load.Visit) {
+	if len(c.ScannerKeys) == 0 {
+		return visit
+	}
+	return func(i uint64, v *load.Visit) {
+		if visit(i, v); v.Key == "" {
+			v.Key = keyOf(c.Seed, i, c.ScannerKeys)
+		}
+	}
+}
+
+// keyOf is the key that visit i carries.
+func keyOf(seed, i uint64, keys []string) string {
+	return keys[hash(seed, i, keyThrow)%uint64(len(keys))]
+}
+
+// keyThrow sets the choice of a key apart from what else is made of the same two numbers.
+const keyThrow = 1 << 32
 
 func (c Config) watchposts(counters *counters) []Watchpost {
 	var posts []Watchpost

@@ -213,3 +213,30 @@ func TestUploadsHaveALineACode(t *testing.T) {
 		t.Errorf("line ends %v", ends)
 	}
 }
+
+// Visits carry all keys by turns, the same visit the same key; a holder's carries none.
+func TestVisitsCarryKeysByTurns(t *testing.T) {
+	c := Config{Seed: 7, ScannerKeys: []string{"a", "b", "c"}}
+	carried := map[string]int{}
+	carry := c.keyed(func(i uint64, v *load.Visit) {
+		if v.Key = ""; i%10 == 0 {
+			v.Key = noKey
+		}
+	})
+	for i := range uint64(3000) {
+		var v, again load.Visit
+		carry(i, &v)
+		if carry(i, &again); v.Key != again.Key {
+			t.Fatalf("visit %d carries %q, then %q", i, v.Key, again.Key)
+		}
+		carried[v.Key]++
+	}
+	for _, key := range c.ScannerKeys {
+		if n := carried[key]; n < 800 || n > 1000 {
+			t.Errorf("%v, and %d are without one", carried, carried[noKey])
+		}
+	}
+	if carried[noKey] != 300 {
+		t.Errorf("%d of 300 holders carry no key", carried[noKey])
+	}
+}

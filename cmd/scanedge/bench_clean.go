@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -25,7 +24,7 @@ func newBenchCleanCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clean",
 		Short: "Take away what bench prepare made",
-		Long: `clean removes every subject of ` + strings.Join(benchIssuers, " and ") + ` and revokes the tokens named ` + benchToken + `. With --up FILE of bench prepare
+		Long: `clean removes every subject of ` + strings.Join(benchIssuers, " and ") + ` and revokes the tokens named ` + benchToken + `, and the keys ` + keyName(2) + ` and so on. With --up FILE of bench prepare
 it removes FILE and its code keys too. What stays, for an origin has no way to unmake an issuer: the two issuers, empty, with their keys, and
 their logs until the origin trims them. Run again, also after a cut, it completes.`,
 		Example: `  scanedge bench clean --up bench.json
@@ -93,7 +92,7 @@ func (f *operatorFlags) clean(ctx context.Context, op *scanedge.Operator) (done 
 			return done, err
 		}
 	}
-	if done.Revoked, err = p.revoke(ctx); err != nil || !ours {
+	if done.Revoked, err = p.revokeAll(ctx); err != nil || !ours {
 		return done, err
 	}
 	return done, removeFile(f.up)
@@ -129,23 +128,14 @@ func (p *preparing) empty(ctx context.Context, id string) (n int, there bool, er
 	return int(now.Count), true, err
 }
 
-// revoke ends the tokens of the target.
-func (p *preparing) revoke(ctx context.Context) (n int, err error) {
+// revokeAll ends the tokens of the target and says how many there were. The last may be the one that this is done with.
+func (p *preparing) revokeAll(ctx context.Context) (int, error) {
 	ids, err := benchTokens(ctx, p.op)
 	if err != nil {
 		return 0, err
 	}
-	for _, kind := range []access.Kind{access.Push, access.Scan, access.Admin} { // the last may be the one that this is done with
-		id, ok := ids[kind]
-		if !ok {
-			continue
-		}
-		if err := p.op.Call(ctx, "revoke token "+id, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil); err != nil {
-			return n, err
-		}
-		n++
-	}
-	return n, nil
+	all := slices.Concat(ids.of(access.Push), ids.of(access.Scan), ids.of(access.Admin))
+	return len(all), p.revoke(ctx, all)
 }
 
 // removeFile removes a file that may be gone already.

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -202,12 +204,13 @@ func (b *benchDay) config(up *fleet.Up) (day.Config, error) {
 			len(up.Edges), len(up.Issuers), up.Subjects)
 	}
 	c := day.Config{
-		Origin:     up.Origin,
-		PushToken:  up.PushToken,
-		ScannerKey: up.ScannerKey,
-		Population: day.Population{Issuers: up.Issuers, Subjects: uint64(up.Subjects)},
-		Seed:       b.seed,
-		Schedule:   load.Constant{N: uint64(b.visits), For: b.duration},
+		Origin:      cmp.Or(up.Origin, up.OriginTLS),
+		PushToken:   up.PushToken,
+		ScannerKey:  up.ScannerKey,
+		ScannerKeys: up.ScannerKeys,
+		Population:  day.Population{Issuers: up.Issuers, Subjects: uint64(up.Subjects)},
+		Seed:        b.seed,
+		Schedule:    load.Constant{N: uint64(b.visits), For: b.duration},
 		Metrics: func(ctx context.Context, admin string) (map[string]float64, error) {
 			return fleet.ReadMetrics(ctx, admin)
 		},
@@ -216,6 +219,9 @@ func (b *benchDay) config(up *fleet.Up) (day.Config, error) {
 	for _, e := range up.Edges {
 		c.Edges = append(c.Edges, load.Edge{Name: e.Name, URL: e.Scan, TLS: e.ScanTLS})
 		c.Processes = append(c.Processes, day.Process{Name: e.Name, Admin: e.Admin})
+	}
+	if err := caFlag("").trust(up.CA, func(roots *x509.CertPool) { c.Roots = roots }); err != nil {
+		return c, err
 	}
 	if b.scenario == "" {
 		return c, nil

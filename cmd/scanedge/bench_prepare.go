@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -25,18 +28,28 @@ import (
 var benchIssuers = []string{"bench-a", "bench-b"}
 
 const (
-	benchToken = "bench"         // the name of each token of a prepared target
+	benchToken = "bench" // the name of a prepared target's tokens; of further keys it is the beginning
+	maxKeys    = 1000
 	holdWithin = 2 * time.Minute // an edge has to show a population that the origin holds
 	holdEvery  = 50 * time.Millisecond
 )
 
-var pushOrder = origin.TokenOrder{Kind: access.Push, Issuers: benchIssuers}
+var pushOrder = origin.TokenOrder{Kind: access.Push, Name: benchToken, Issuers: benchIssuers}
+
+// keyName is the name of the target's n-th scanner key.
+func keyName(n int) string {
+	if n == 1 {
+		return benchToken
+	}
+	return fmt.Sprintf("%s-%d", benchToken, n)
+}
 
 // benchPrepare are the flags of bench prepare.
 type benchPrepare struct {
 	operatorFlags
 	edges    []string
 	subjects int
+	keys     int
 	out      string
 	own      bool
 }
@@ -48,7 +61,8 @@ func newBenchPrepareCmd() *cobra.Command {
 		Short: "Make issuers, population and keys for a load on any fleet",
 		Long: `prepare makes on a fleet that runs what a load is played against, and writes it to FILE (mode 0600) in the shape of up.json, for
 bench day --up FILE: two issuers, ` + strings.Join(benchIssuers, " and ") + `, with N subjects of the demo's rule between them (as scanedge up --help tells it), and
-a push token, a scanner key without limits and an admin token, each named ` + benchToken + `. It ends once all edges show the population with that key.
+a push token, scanner keys without limits and an admin token, named ` + benchToken + `, further keys ` + keyName(2) + `, ` + keyName(3) + ` and so on.
+It ends once all edges show the population with those keys.
 Nothing else of the fleet is touched. Run again, also after a cut, it completes, and replaces what else the two issuers hold; the tokens get
 other secrets, so an older FILE is of no use any more.
 
@@ -64,6 +78,7 @@ scanedge bench clean --up FILE takes it all away.`,
 	fl := cmd.Flags()
 	fl.StringArrayVar(&b.edges, "edge", nil, "http://HOST:PORT of an edge that the load goes to; may be given again (default those of --up)")
 	fl.IntVar(&b.subjects, "subjects", 0, fmt.Sprintf("subjects over both issuers, 2 to %d (needed)", maxSubjects))
+	fl.IntVar(&b.keys, "keys", 8, fmt.Sprintf("scanner keys that visits carry by turns, 1 to %d", maxKeys))
 	fl.StringVar(&b.out, "out", "", "file that the target is written to (needed)")
 	addOwn(cmd, &b.own)
 	return cmd
@@ -80,7 +95,7 @@ func (b *benchPrepare) run(cmd *cobra.Command) error {
 	}
 	ctx, release := untilHangup(cmd.Context())
 	defer release()
-	p := preparing{op: op, ca: &b.operatorFlags, up: target, say: func(format string, a ...any) { cmd.PrintErrf(format+"\n", a...) }}
+	p := preparing{op: op, ca: &b.operatorFlags, up: target, keys: b.keys, say: func(format string, a ...any) { cmd.PrintErrf(format+"\n", a...) }}
 	if err := p.all(ctx, b.out); err != nil {
 		return err
 	}
@@ -98,6 +113,9 @@ func (b *benchPrepare) target() (*fleet.Up, error) {
 	}
 	if b.subjects < len(benchIssuers) || b.subjects > maxSubjects {
 		return nil, usageError("--subjects is %d; it must be %d to %d", b.subjects, len(benchIssuers), maxSubjects)
+	}
+	if b.keys < 1 || b.keys > maxKeys {
+		return nil, usageError("--keys is %d; it must be 1 to %d", b.keys, maxKeys)
 	}
 	running, err := runningFleet(b.up, b.origin)
 	if err != nil {
@@ -130,10 +148,11 @@ func (b *benchPrepare) target() (*fleet.Up, error) {
 
 // preparing is what is made of a target, step by step; each may be done again.
 type preparing struct {
-	op  *scanedge.Operator
-	ca  *operatorFlags
-	up  *fleet.Up
-	say func(format string, a ...any)
+	op   *scanedge.Operator
+	ca   *operatorFlags
+	up   *fleet.Up
+	keys int
+	say  func(format string, a ...any)
 }
 
 func (p *preparing) all(ctx context.Context, out string) error {
@@ -189,25 +208,29 @@ func (p *preparing) tokens(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, want := range []struct {
-		into  *string
-		order origin.TokenOrder
-	}{
-		{&p.up.PushToken, pushOrder},
-		{&p.up.ScannerKey, origin.TokenOrder{Kind: access.Scan, Rate: new(float64), Guard: new(bool)}},
-		{&p.up.AdminToken, origin.TokenOrder{Kind: access.Admin}},
-	} {
-		if *want.into, err = p.token(ctx, there, want.order); err != nil {
+	if p.up.PushToken, err = p.token(ctx, there, pushOrder); err != nil {
+		return err
+	}
+	if p.up.AdminToken, err = p.token(ctx, there, origin.TokenOrder{Kind: access.Admin, Name: benchToken}); err != nil {
+		return err
+	}
+	p.up.ScannerKeys = nil
+	for n := range p.keys {
+		key, err := p.token(ctx, there, origin.TokenOrder{Kind: access.Scan, Name: keyName(n + 1), Rate: new(float64), Guard: new(bool)})
+		if err != nil {
 			return err
 		}
+		p.up.ScannerKeys = append(p.up.ScannerKeys, key)
 	}
-	return nil
+	p.up.ScannerKey = p.up.ScannerKeys[0]
+	return p.revoke(ctx, there.of(access.Scan)) // of an earlier target with more of them
 }
 
-func (p *preparing) token(ctx context.Context, there map[access.Kind]string, order origin.TokenOrder) (string, error) {
-	order.Name = benchToken
+// token makes a token of the target, or gives one that is there another secret. It takes that one from those that are there.
+func (p *preparing) token(ctx context.Context, there targetTokens, order origin.TokenOrder) (string, error) {
 	what, path, body := "make a token", "/v1/tokens", any(order)
-	if id, ok := there[order.Kind]; ok {
+	if id, ok := there[order.Kind][order.Name]; ok {
+		delete(there[order.Kind], order.Name)
 		what, path, body = "rotate token "+id, "/v1/tokens/"+url.PathEscape(id)+"/rotate", map[string]any{"overlap_s": 0}
 	}
 	var made origin.MadeToken
@@ -215,16 +238,37 @@ func (p *preparing) token(ctx context.Context, there map[access.Kind]string, ord
 	return made.Token, err
 }
 
-// benchTokens are the ids of the target's tokens that are in force.
-func benchTokens(ctx context.Context, op *scanedge.Operator) (map[access.Kind]string, error) {
+// revoke ends tokens, in their order.
+func (p *preparing) revoke(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		if err := p.op.Call(ctx, "revoke token "+id, http.MethodDelete, "/v1/tokens/"+url.PathEscape(id), nil, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// targetTokens are ids by kinds and names.
+type targetTokens map[access.Kind]map[string]string
+
+func (t targetTokens) of(kind access.Kind) []string { return slices.Sorted(maps.Values(t[kind])) }
+
+// benchTokens are the target's tokens that are in force.
+func benchTokens(ctx context.Context, op *scanedge.Operator) (targetTokens, error) {
 	tokens, err := listTokens(ctx, op)
-	ids := map[access.Kind]string{}
+	ids := targetTokens{access.Push: {}, access.Scan: {}, access.Admin: {}}
 	for _, t := range tokens {
-		if t.Name == benchToken && t.Lives(time.Now()) {
-			ids[t.Kind] = t.ID
+		if (t.Name == benchToken || t.Kind == access.Scan && numbered(t.Name)) && t.Lives(time.Now()) {
+			ids[t.Kind][t.Name] = t.ID
 		}
 	}
 	return ids, err
+}
+
+// numbered reports whether it is the name of a further key.
+func numbered(name string) bool {
+	n, err := strconv.Atoi(strings.TrimPrefix(name, benchToken+"-"))
+	return err == nil && n >= 2 && n <= maxKeys && name == keyName(n)
 }
 
 // pusher is a client that pushes to the target.
@@ -278,13 +322,13 @@ func piped(write func(io.Writer) error, send func(io.Reader) error) error {
 	return send(r)
 }
 
-// await asks each edge, with the target's key as the load will, until it shows the last subject of each issuer.
+// await asks each edge, with the target's key that was made last as the load will, until it shows the last subject of each issuer.
 func (p *preparing) await(ctx context.Context, offsets []uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, holdWithin)
 	defer cancel()
 	for _, e := range p.up.Edges {
 		p.say("%s: waiting until it shows them", e.Name)
-		edge := scanedge.NewEdge(e.Scan, p.up.ScannerKey)
+		edge := scanedge.NewEdge(e.Scan, p.up.ScannerKeys[len(p.up.ScannerKeys)-1])
 		for k, id := range benchIssuers {
 			if err := shows(ctx, edge, id, offsets[k]); err != nil {
 				return fmt.Errorf("%s at %s does not hold %s up to offset %d, %w. See that it may hold the issuer (scanedge edge list) "+

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"slices"
@@ -40,7 +41,7 @@ func ownTarget(urls []string, own bool) error {
 
 // ownFleet is ownTarget of all that a run against a fleet sends to.
 func ownFleet(up *fleet.Up, own bool) error {
-	urls := []string{up.Origin}
+	urls := []string{cmp.Or(up.Origin, up.OriginTLS)}
 	for _, e := range up.Edges {
 		urls = append(urls, e.Scan)
 	}

@@ -24,7 +24,7 @@ func (c caFlag) trust(ofFleet string, trustCA func(*x509.CertPool)) error {
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return usageError("read the CA's certificate for --ca: %w", err)
+		return usageError("read the CA's certificate, as --ca or --up names it: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(b) {

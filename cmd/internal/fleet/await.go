@@ -86,6 +86,9 @@ func (f *Fleet) readTokens() error {
 	if err := json.Unmarshal(b, &tokens); err != nil {
 		return fmt.Errorf("%s holds no tokens: %w", path, err)
 	}
-	f.update(func(up *Up) { up.AdminToken, up.PushToken, up.ScannerKey = tokens.Admin, tokens.Push, tokens.Scanner })
+	f.update(func(up *Up) {
+		up.AdminToken, up.PushToken, up.ScannerKey = tokens.Admin, tokens.Push, tokens.Scanner
+		up.ScannerKeys = []string{tokens.Scanner}
+	})
 	return nil
 }

@@ -173,6 +173,7 @@ func (f *Fleet) Up() Up {
 	up := f.up
 	up.Edges = slices.Clone(up.Edges)
 	up.Issuers = slices.Clone(up.Issuers)
+	up.ScannerKeys = slices.Clone(up.ScannerKeys)
 	up.Sample = slices.Clone(up.Sample)
 	return up
 }

@@ -26,7 +26,8 @@ type Up struct {
 	AdminToken  string   `json:"admin_token"`
 	PushToken   string   `json:"push_token"`
 	ScannerKey  string   `json:"scanner_key"`
-	CodeKeys    string   `json:"code_keys"` // path of a file, mode 0600, with the code keys of all issuers
+	ScannerKeys []string `json:"scanner_keys"` // all that there are for a load, the one above first
+	CodeKeys    string   `json:"code_keys"`    // path of a file, mode 0600, with the code keys of all issuers
 	Issuers     []string `json:"issuers"`
 	Subjects    int      `json:"subjects"` // demo subjects over all issuers
 	Sample      []Sample `json:"sample"`

@@ -15,7 +15,7 @@ const promised = `{
   "origin": "http://127.0.0.1:1", "origin_tls": "https://127.0.0.1:8", "origin_admin": "http://127.0.0.1:2", "nats": "",
   "ca": "/var/origin/ca/cert.pem", "code_keys": "/var/code-keys.json",
   "edges": [{"name": "edge-1", "scan": "http://127.0.0.1:4", "scan_tls": "https://127.0.0.1:9", "admin": "http://127.0.0.1:5", "pid": 6}],
-  "origin_pid": 7, "admin_token": "a", "push_token": "p", "scanner_key": "s",
+  "origin_pid": 7, "admin_token": "a", "push_token": "p", "scanner_key": "s", "scanner_keys": ["s"],
   "issuers": ["demo-a", "demo-b"], "subjects": 2,
   "sample": [{"issuer": "demo-a", "subject": "d000000001", "code": "demo-a:d000000001", "status": "green"}]
 }`
