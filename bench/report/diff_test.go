@@ -11,8 +11,8 @@ func TestDiff(t *testing.T) {
 	a, b := sample(), sample("late")
 	a.Ops = []Op{{Name: "upload", Latency: load.Summary{P50: 2, Count: 20}}, {Name: "gone", Latency: load.Summary{P50: 2, Count: 20}}}
 	b.Ops = []Op{{Name: "upload", Latency: load.Summary{P50: 5, Count: 20}}}
-	a.Kinds = []Kind{{Name: "lost", Latency: load.Summary{P50: 2, Count: 20}}, {Name: "kept", Latency: load.Summary{P50: 2, P99: 7, Max: 9, Count: 20}}}
-	b.Kinds = []Kind{{Name: "kept", Latency: load.Summary{P50: 3, P99: 7, Max: 9, Count: 2000}}}
+	a.Kinds = []Kind{{Name: "lost", Latency: load.Summary{P50: 2, Count: 20}}, {Name: "kept", Latency: load.Summary{P50: 2, P99: 7, Max: 9, Count: 2000}}}
+	b.Kinds = []Kind{{Name: "kept", Latency: load.Summary{P50: 3, P99: 7, Max: 9, Count: 20}}}
 	a.Latency.Count, b.Latency.Count, b.PushToVisible.Count, a.VisitRate, b.VisitRate = 1000, 1000, 1000, 10, 20
 	b.Seed, b.Latency.P99, b.Wrong, b.Outcomes = 8, 4, 0, map[load.Outcome]uint64{load.Refused: 3}
 	var out strings.Builder

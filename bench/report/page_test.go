@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -109,6 +110,22 @@ func wellFormed(text string) error {
 		} else if err != nil {
 			return fmt.Errorf("%w in %.200s", err, text)
 		}
+	}
+}
+
+// Where nothing is known a line has a gap: a dead server needed no memory, and was not on its way to what it needs next.
+func TestLinesHaveGaps(t *testing.T) {
+	all := spans(rush(3, false), 3)
+	c := newChart(100, 100, 0, "")
+	c.long, c.top = 3, 1
+	c.line("line", all, func(s *span) float64 {
+		if s.from == 1 {
+			return math.NaN()
+		}
+		return 0.5
+	})
+	if path := string(c.done()); strings.Count(path, "M") != 2 || strings.Contains(path, "L") || strings.Contains(path, "NaN") {
+		t.Errorf("the line is %s", path)
 	}
 }
 

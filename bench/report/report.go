@@ -10,7 +10,7 @@
 //	report.json     the Report; its fields' comments are its schema, times are in milliseconds unless a name says otherwise
 //	report.txt      the same, as it was printed
 //	junit.xml       the same, each SLO and each rule of validity a test case
-//	report.html     the same with the curves, one page that asks for nothing from elsewhere
+//	report.html     the same with the curves of latency, errors, freshness, processors and memory, one page that asks for nothing from elsewhere
 //
 // [Begin] makes the first, [Report.WriteFiles] the last four. A run that was killed leaves the first two, and [Read] makes its
 // report from them. [Diff] sets two reports side by side.

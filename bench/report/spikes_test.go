@@ -41,6 +41,14 @@ func TestSpikes(t *testing.T) {
 	}
 }
 
+// A second in which nothing was to be sent does not put the recovery off.
+func TestQuietSecondsAreWell(t *testing.T) {
+	log := told([]uint64{10, 10, 40, 10, 0, 0, 10, 10}, make([]float64, 8))
+	if got := spikes(log, 50)[0].Recovered; got == nil || *got != 0 {
+		t.Errorf("recovered after %v", got)
+	}
+}
+
 // A second whose requests nobody answered has no latency, and is not well for that.
 func TestNoAnswerIsNoRecovery(t *testing.T) {
 	log := told([]uint64{10, 10, 40, 10, 10, 10, 10, 10}, make([]float64, 8))
