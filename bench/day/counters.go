@@ -189,7 +189,7 @@ func (c *counters) rule(ctx context.Context) load.RuleResult {
 	var measured, broken []string
 	for _, e := range c.edges {
 		switch {
-		case e.Admin == "":
+		case e.Admin == "" || e.asked.Load() == 0: // nothing was asked when the day could not begin
 			measured = append(measured, e.Name+" not looked at")
 		case e.unread != nil:
 			broken = append(broken, fmt.Sprintf("what %s counts could not be read at %s: %v", e.Name, e.Admin, e.unread))

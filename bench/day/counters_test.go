@@ -125,15 +125,20 @@ func TestEdgesThatAreNotLookedAt(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	edge, cut := newCountingEdge(), errors.New("cut")
-	gone := func(context.Context, string) (map[string]float64, error) { return nil, cut }
-	c = newCounters(edges[:1], []Process{{"edge-1", "http://e"}}, gone)
+	silent := func(context.Context, string) (map[string]float64, error) { return nil, cut }
+	c = newCounters(edges[:1], []Process{{"edge-1", "http://e"}}, silent)
 	c.begin(t.Context())
+	if r := c.rule(t.Context()); r.Broken != "" || r.Measured != "edge-1 not looked at" {
+		t.Errorf("nothing was asked: %+v", r)
+	}
+	c.ask(0, 1)
 	if r := c.rule(t.Context()); !strings.Contains(r.Broken, "could not be read at http://e: cut") {
 		t.Errorf("%+v", r)
 	}
 	c = newCounters(edges[:1], []Process{{"edge-1", "http://e"}}, edge.read)
 	c.begin(t.Context())
-	c.read = gone
+	c.ask(0, 1)
+	c.read = silent
 	if r := c.rule(t.Context()); !strings.Contains(r.Broken, "could not be read at http://e: cut") {
 		t.Errorf("%+v", r)
 	}

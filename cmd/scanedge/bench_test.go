@@ -113,6 +113,13 @@ func TestBenchDayConfig(t *testing.T) {
 		Population: day.Population{Issuers: []string{"demo-a", "demo-b"}, Subjects: 58},
 		Seed:       3, Schedule: load.Constant{N: 5, For: time.Minute},
 	}
+	for _, p := range [][2]string{{"origin", "http://127.0.0.1:7001"}, {"edge-1", "http://127.0.0.1:7101"}, {"edge-2", "http://127.0.0.1:7201"}} {
+		want.Processes = append(want.Processes, day.Process{Name: p[0], Admin: p[1]})
+	}
+	if got.Metrics == nil {
+		t.Error("nobody looks at the processes")
+	}
+	got.Metrics = nil // functions can't be compared
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %+v", err, got)
 	}
