@@ -2,53 +2,57 @@
 //
 // A closed loop asks the next question when the last was answered, so a system that stalls is asked less and looks fine.
 // Here visit i is due at a time that only the [Schedule] knows, and the latency of its answer counts from there, however late
-// it was sent. vegeta drives the schedule; fasthttp carries the requests, since its client takes less of the processor than
-// net/http's and can send a path exactly as it stands, also one that is no valid URL.
+// it was sent.
 //
-// What holds of every run:
-//   - A visit is known by its number from the schedule to the judgement, also when its request fails: [Transport] makes the
-//     request that the number stands for, and the result carries the number back.
-//   - planned = sent + unsent and sent = the sum of the outcomes, each of them counted at another place: by the pacer, by the
-//     transport, by the tally. [Accounts.Check] compares.
-//   - Every answer is judged. Memory does not grow with the number of visits.
+// # Pieces
+//
+//   - load.go: [Plan], [Run]; visit.go: what is sent and what comes back; schedule.go: when
+//   - dispatch.go: hands numbers of visits to connections when they are due
+//   - lanes.go, pipe.go: connections that play them; wire.go: one connection, what goes over it, and its end
+//   - shard.go: what became of visits, counted where it is known; collect.go, seconds.go: by the second
+//   - result.go, timer.go, validity.go: what came of the run, and whether it may be believed; bursts.go, little.go, clock.go,
+//     machine_linux.go: what that is judged by; samples.go: some of the visits, for vegeta's own tools
+//
+// # What holds of every run
+//
+//   - A visit is known by its number from the schedule to the judgement: what it sends, and what must come back, follows from it.
+//   - planned = sent + unsent and sent = the sum of the outcomes, each of them counted at another place: by the dispatcher and
+//     who finds it too late, by who writes to a connection, by who judges. [Accounts.Check] compares.
+//   - Every answer is judged, where it is read. Memory does not grow with the number of visits.
+//   - What was late is made up for slowly: a generator that stood still does not send all of it at once.
 //   - A result that should not be believed says why ([Reasons]).
 //
-// The stages can be used alone: [Schedule] is a vegeta.Pacer, [Transport] an http.RoundTripper, [Timer] a histogram, and
-// [Run] joins them.
+// # Why not vegeta's attacker
+//
+// vegeta's types pace and record, and its tools read what is written (samples.bin). Its attacker is not used: it makes a
+// net/http request for each visit, gives each a goroutine's wait on a channel twice, starts its latency when a worker picks a
+// visit up, and can't pipeline. "scanedge bench self" measures both side by side.
 package load
 
 import (
 	"context"
 	"crypto/x509"
-	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	vegeta "github.com/tsenart/vegeta/v12/lib"
-)
-
-// Workers bound how many requests are under way at once. The first start with the run; more join while all wait for answers.
-// 128 carry 20,000 visits/s as long as an answer takes 6 ms; with more of them, a short stall on a machine that also runs the
-// fleet grows into hundreds of connections that fight over it (on two cores 512 doubled the p99).
-const (
-	firstWorkers = 64
-	maxWorkers   = 128
 )
 
 // Plan is what a run plays.
 type Plan struct {
 	Edges    []Edge
 	Roots    *x509.CertPool // verify edges over TLS
-	Key      string         // the scanner key that every request carries
+	Key      string         // the scanner key that requests carry which don't say another
 	Schedule Schedule       // at least one visit
-	Seed     uint64
-	Ops      []string                             // names of operations, by Visit.Op
-	Sources  int                                  // loopback addresses that connections come from, spread over 127.1.0.0/16; 0: the system's choice
-	Route    func(i uint64) Route                 // where visit i goes, and how; pure
-	Visit    func(i uint64, v *Visit)             // fills v for visit i: every field but Number and Route, which are set; from many goroutines
-	Judge    func(v *Visit, a *Answer) Judgement  // what the answer to v is worth; from many goroutines
-	Each     func(s *Second)                      // may add to a second before it is logged; nil: nothing
-	Progress func(now time.Duration, at Progress) // called once a second if not nil; must return soon
-	Dir      string                               // folder in which [SecondsFile] grows as the run goes; "" for none
+	Ops      []string       // names of operations, by Visit.Op; nil: one without a name
+	Kinds    []Kind         // that Route may choose: their connections are dialled before the start; nil: Kept
+	Sources  int            // loopback addresses (127.1.0.1 and on) from which connections come; 0: the system's choice
+
+	Route    func(i uint64) Route                  // where visit i goes; pure, cheap, called from one goroutine
+	Visit    func(i uint64, v *Visit)              // fills in the rest of v, whose Number and Route are set; from many goroutines
+	Judge    func(v *Visit, a *Answer) Judgement   // what the answer is worth; from many goroutines
+	Each     func(s *Second)                       // may add to a second before it is logged; nil: nothing
+	Progress func(now time.Duration, at *Progress) // called once a second if not nil; must return soon
+	Dir      string                                // folder in which [SecondsFile] grows as the run goes; "" for none
 }
 
 // visit is visit i, made anew.
@@ -59,63 +63,104 @@ func (p *Plan) visit(i uint64) *Visit {
 }
 
 // Run plays the plan until every visit has its outcome and returns what came of it. When ctx is cancelled no further visit is
-// sent once the next one's time has come; those on their way are waited for, and the result says that it was interrupted. The
-// error is that of an edge whose address makes no sense, or of a folder that takes no log.
+// sent; those on their way are waited for, and the result says that it was interrupted. The error is that of an edge whose
+// address makes no sense, or of a folder that takes no log.
 func Run(ctx context.Context, p Plan) (*Result, error) {
-	transport, err := NewTransport(p.Edges, p.Key, p.visit)
+	e, err := newEngine(p)
 	if err != nil {
 		return nil, err
 	}
-	defer transport.Close()
-	seconds, err := openSeconds(p.Dir)
+	c, err := newCollector(e)
 	if err != nil {
 		return nil, err
 	}
-	if seconds != nil {
-		seconds.each = p.Each
+	var lanes, watch sync.WaitGroup
+	e.openLanes(&lanes)
+	over := make(chan struct{})
+	e.begin()
+	c.begin()
+	watch.Go(func() { e.wires.sweep(e, over) })
+	watch.Go(func() { c.run(over) })
+	watch.Go(func() { c.little.run(e, over) })
+	e.dispatch(ctx)
+	e.closeLanes()
+	lanes.Wait()
+	close(over)
+	watch.Wait()
+	return c.end(ctx.Err() != nil), nil
+}
+
+// engine is a run under way.
+type engine struct {
+	Plan
+	edges []*endpoint
+	wires wires
+
+	start  time.Time
+	bursts bursts
+	sent   atomic.Uint64 // visits written to a connection, or that could not be for want of one
+	done   atomic.Uint64 // of these, that have an outcome
+	unsent atomic.Uint64 // visits that were given up before
+	over   atomic.Bool   // nothing more is to be sent
+	shards []*shard
+	next   atomic.Uint64 // gives lanes their shard
+}
+
+// shardCount is how many places visits are counted at. Two goroutines that meet at one wait for each other, for some 200 ns.
+const shardCount = 4
+
+func newEngine(p Plan) (*engine, error) {
+	if p.Ops == nil {
+		p.Ops = []string{""}
 	}
-	attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport}),
-		vegeta.Workers(firstWorkers), vegeta.MaxWorkers(maxWorkers))
-	pace := &pacer{Schedule: p.Schedule, stop: ctx.Done()}
-	tally := newTally(p)
-	tally.seconds = seconds
-	collect(tally, transport, attacker.Attack(number, pace, 0, ""))
-
-	tally.end(transport.Sent())
-
-	r := tally.result
-	r.Accounts.Sent = transport.Sent()
-	r.Accounts.Unsent = p.Schedule.Visits() - pace.sent
-	r.Interrupted = ctx.Err() != nil
-	return r, nil
-}
-
-// number is vegeta's targeter. The target says nothing: the transport reads the visit's number from the header that vegeta
-// sets, and makes the request from it.
-func number(t *vegeta.Target) error {
-	t.Method, t.URL = http.MethodGet, blankURL
-	return nil
-}
-
-// blankURL stands in every target, and so before every error.
-const (
-	blankURL    = "http://edge/"
-	errorPrefix = `Get "` + blankURL + `": `
-)
-
-// collect tallies until the attack is over. It is the only reader of the results.
-func collect(t *tally, transport *Transport, results <-chan *vegeta.Result) {
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
-	for {
-		select {
-		case r, more := <-results:
-			if !more {
-				return
-			}
-			t.add(r)
-		case <-second.C:
-			t.report(transport.Sent())
+	if p.Kinds == nil {
+		p.Kinds = []Kind{Kept}
+	}
+	e := &engine{Plan: p}
+	for range shardCount {
+		e.shards = append(e.shards, newShard(len(p.Ops), sampleEvery(p.Schedule.Visits())))
+	}
+	for _, edge := range p.Edges {
+		point, err := newEndpoint(edge, &e.Plan)
+		if err != nil {
+			return nil, err
 		}
+		e.edges = append(e.edges, point)
 	}
+	return e, nil
+}
+
+// begin starts the clock.
+func (e *engine) begin() {
+	e.start = time.Now()
+	e.bursts.schedule = e.Schedule
+}
+
+// now is how long the run has gone on.
+func (e *engine) now() time.Duration { return time.Since(e.start) }
+
+// shard returns a place to count at, the next one each time.
+func (e *engine) shard() *shard { return e.shards[e.next.Add(1)%shardCount] }
+
+// fill makes visit i, whose route is known, in v.
+func (e *engine) fill(i uint64, r Route, v *Visit) {
+	v.Number, v.Route = i, r
+	e.Visit(i, v)
+}
+
+// late tells whether a visit that is about to be sent should not be any more, and counts it then.
+func (e *engine) late() bool {
+	if !e.over.Load() && e.now() <= e.Schedule.Over()+Grace {
+		return false
+	}
+	e.unsent.Add(1)
+	return true
+}
+
+// sending counts visits that are sent now, and returns when that is.
+func (e *engine) sending(n uint64) time.Duration {
+	now := e.now()
+	e.sent.Add(n)
+	e.bursts.add(now, n)
+	return now
 }

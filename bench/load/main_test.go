@@ -9,10 +9,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	// A HostClient's cleaner ends by itself, at its next look after the connections are closed.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*HostClient).connsCleaner"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // serve answers with handler on a free port until the test ends.
 func serve(t *testing.T, name string, handler fasthttp.RequestHandler) Edge {

@@ -14,49 +14,48 @@ type Result struct {
 	Schedule Schedule
 	Started  time.Time
 	Accounts Accounts
+	Visits   uint64 // that the answers stand for
 	Wrongs
 	Failure     string // why the last visit failed that did
 	Interrupted bool
-	Unlogged    string // why the log of seconds is not whole
+	Unlogged    string // why a log is not whole
 
 	Latency  *Timer // of each answer, from its scheduled time
 	Service  *Timer // of each answer, from its sending
 	Lateness *Timer // of each sending, from its scheduled time
 
-	Ops       []OpResult   // by operation, those with Sent > 0
-	Kinds     []KindResult // by kind of connection
-	Rules     []RuleResult // every rule of validity, kept or not
-	Visits    uint64       // that answers stood for
+	Ops       []OpResult   // those that visits were of
+	Kinds     []KindResult // of connections, those that were used
+	Rules     []RuleResult // of validity
 	Processor Processor    // over the run
+
+	// What rules judge by.
+	pace            pace
+	bursts          float64
+	step            time.Duration
+	under, underOff float64 // visits under way, as they were looked at
+	took            time.Duration
+	looked          bool // at processors
+	unported        uint64
 }
 
-// OpResult is the part of a run that one operation has in it.
+// OpResult is what came of the visits of one operation.
 type OpResult struct {
 	Name                       string
-	Sent, Visits, Wrong        uint64
+	Sent                       uint64
+	Visits                     uint64 // that the answers stand for
+	Wrong                      uint64
 	Outcomes                   map[Outcome]uint64
 	Latency, Service, Lateness *Timer
 }
 
-// KindResult is the part of a run that went over one kind of connection.
+// KindResult is what went over a kind of connection.
 type KindResult struct {
-	Name                  string
-	Sent, Visits, Dialled uint64
-	Latency               *Timer
-}
-
-// RuleResult is a rule of validity, and whether it was kept.
-type RuleResult struct {
-	Name     string
-	Broken   string // why, as a sentence; "" when it was kept
-	Measured string // as "99.8 % of seconds"
-}
-
-// Processor is how busy all processors of a machine were: shares of their time, 0 to 1.
-type Processor struct {
-	Own     float64 `json:"own"`     // by the load's generator
-	Machine float64 `json:"machine"` // by all that runs there, this included
-	Stolen  float64 `json:"stolen"`  // by the machine's host
+	Name    string
+	Sent    uint64
+	Visits  uint64 // that the answers stand for
+	Dialled uint64 // attempts to connect
+	Latency *Timer
 }
 
 // NewResult is the result of a run that has yet to send its first visit.
@@ -69,6 +68,62 @@ func NewResult(s Schedule) *Result {
 		Service:  NewTimer(),
 		Lateness: NewTimer(),
 	}
+}
+
+// addShard adds what was counted at one place.
+func (r *Result) addShard(s *shard, names []string) {
+	if r.Ops == nil {
+		for _, name := range names {
+			r.Ops = append(r.Ops, OpResult{Name: name, Outcomes: map[Outcome]uint64{},
+				Latency: NewTimer(), Service: NewTimer(), Lateness: NewTimer()})
+		}
+		for k := range Kind(kinds) {
+			r.Kinds = append(r.Kinds, KindResult{Name: k.String(), Latency: NewTimer()})
+		}
+	}
+	for i := range s.ops {
+		r.Ops[i].add(&s.ops[i])
+	}
+	for k := range s.kinds {
+		r.Kinds[k].add(&s.kinds[k])
+	}
+	r.Join(s.wrongs)
+	r.unported += s.unported
+	if s.failure != "" {
+		r.Failure = s.failure
+	}
+}
+
+func (o *OpResult) add(t *opTally) {
+	for outcome, n := range t.outcomes {
+		o.Outcomes[outcome] += n
+		o.Sent += n
+	}
+	o.Visits, o.Wrong = o.Visits+t.visits, o.Wrong+t.wrong
+	o.Latency.Merge(t.latency)
+	o.Service.Merge(t.service)
+	o.Lateness.Merge(t.lateness)
+}
+
+func (k *KindResult) add(t *kindTally) {
+	k.Sent, k.Visits, k.Dialled = k.Sent+t.sent, k.Visits+t.visits, k.Dialled+t.dialled
+	k.Latency.Merge(t.latency)
+}
+
+// closeOps makes the whole of its parts, and leaves out those that had no visits.
+func (r *Result) closeOps() {
+	for i := range r.Ops {
+		o := &r.Ops[i]
+		for outcome, n := range o.Outcomes {
+			r.Accounts.Outcomes[outcome] += n
+		}
+		r.Visits += o.Visits
+		r.Latency.Merge(o.Latency)
+		r.Service.Merge(o.Service)
+		r.Lateness.Merge(o.Lateness)
+	}
+	r.Ops = slices.DeleteFunc(r.Ops, func(o OpResult) bool { return o.Sent == 0 })
+	r.Kinds = slices.DeleteFunc(r.Kinds, func(k KindResult) bool { return k.Sent == 0 })
 }
 
 // Wrongs are answers that are not what they must be.

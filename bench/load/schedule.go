@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/bits"
 	"time"
-
-	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
 // Grace is how long after the schedule's end late visits may still be sent. What is left then stays unsent.
@@ -65,29 +63,4 @@ func (s Constant) Rate(time.Duration) float64 { return float64(s.N) / s.For.Seco
 // String reads like a formula: 60000 visits, i · 20s / 60000.
 func (s Constant) String() string {
 	return fmt.Sprintf("%d visits, i · %v / %d", s.N, s.For, s.N)
-}
-
-// pacer stops a schedule early and remembers how far it came. vegeta calls it from one goroutine, which closes the channel of
-// results after the last call: who has seen that may read sent.
-type pacer struct {
-	Schedule
-	stop <-chan struct{}
-	sent uint64
-}
-
-var _ vegeta.Pacer = (*pacer)(nil)
-
-// Pace says how long to wait before sending the visit that follows the given number, and stops after the last, or when
-// [Grace] is over.
-func (p *pacer) Pace(elapsed time.Duration, sent uint64) (time.Duration, bool) {
-	p.sent = sent
-	select {
-	case <-p.stop:
-		return 0, true
-	default:
-	}
-	if sent >= p.Visits() || elapsed > p.Over()+Grace {
-		return 0, true
-	}
-	return max(0, p.Due(sent)-elapsed), false
 }

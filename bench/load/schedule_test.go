@@ -38,41 +38,12 @@ func TestScheduleDoesNotOverflow(t *testing.T) {
 	}
 }
 
-func TestPace(t *testing.T) {
+func TestConstant(t *testing.T) {
 	s := Constant{10, 10 * time.Second}
-	for name, c := range map[string]struct {
-		elapsed time.Duration
-		sent    uint64
-		wait    time.Duration
-		stop    bool
-	}{
-		"first":              {0, 0, 0, false},
-		"on time":            {2500 * time.Millisecond, 3, 500 * time.Millisecond, false},
-		"behind":             {5 * time.Second, 3, 0, false},
-		"all sent":           {9500 * time.Millisecond, 10, 0, true},
-		"late, within grace": {s.For + Grace, 9, 0, false},
-		"grace over":         {s.For + Grace + 1, 9, 0, true},
-	} {
-		if wait, stop := (&pacer{Schedule: s}).Pace(c.elapsed, c.sent); wait != c.wait || stop != c.stop {
-			t.Errorf("%s: waits %v, stops %v", name, wait, stop)
-		}
-	}
 	if rate := s.Rate(0); rate != 1 {
 		t.Errorf("rate %v, want 1", rate)
 	}
 	if got := s.String(); got != "10 visits, i · 10s / 10" {
 		t.Errorf("String() = %q", got)
-	}
-}
-
-func TestPacerStopsAndRemembers(t *testing.T) {
-	stop := make(chan struct{})
-	p := &pacer{Schedule: Constant{10, time.Second}, stop: stop}
-	if _, stopped := p.Pace(0, 4); stopped || p.sent != 4 {
-		t.Errorf("stopped %v after %d", stopped, p.sent)
-	}
-	close(stop)
-	if _, stopped := p.Pace(0, 5); !stopped || p.sent != 5 {
-		t.Errorf("stopped %v after %d", stopped, p.sent)
 	}
 }

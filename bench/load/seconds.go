@@ -21,20 +21,20 @@ type Second struct {
 	Visits   uint64             `json:"visits"` // that the answers stand for
 	Wrong    uint64             `json:"wrong"`
 	Outcomes map[Outcome]uint64 `json:"outcomes"`
-	Latency  Summary            `json:"latency_ms"`         // of the answers of this second, from the scheduled time
-	Lag      Summary            `json:"lag_ms"`             // of their sendings
-	Heat     []uint32           `json:"heat,omitempty"`     // answers by latency, see HeatBound
-	Visible  Summary            `json:"push_to_visible_ms"` // of turns seen through in it
+	Latency  Summary            `json:"latency_ms"`     // of the answers of this second, from the scheduled time
+	Lag      Summary            `json:"lag_ms"`         // of their sendings
+	Heat     []uint32           `json:"heat,omitempty"` // answers by latency, see HeatBound
 
-	Servers   []Server  `json:"servers,omitempty"`
-	Processor Processor `json:"processor"` // of the machine that the load comes from
+	Visible   Summary   `json:"push_to_visible_ms"` // of turns that were seen through in it
+	Servers   []Server  `json:"servers,omitempty"`  // as they were last looked at
+	Processor Processor `json:"processor"`
 }
 
-// Server is what a process of the fleet took.
+// Server is what a process of the fleet needs.
 type Server struct {
 	Name      string  `json:"name"`
-	Processor float64 `json:"processor"`      // seconds of processor time a second
-	Resident  uint64  `json:"resident_bytes"` // of memory
+	Processor float64 `json:"processor"` // seconds of processor time a second
+	Resident  uint64  `json:"resident_bytes"`
 }
 
 // HeatBuckets is how many buckets [Second.Heat] has at most. The last one is without a bound.
@@ -49,17 +49,59 @@ func heatBucket(latency time.Duration) int {
 	return min(bits.Len64(uint64(max(0, latency)/heatLeast)), HeatBuckets-1)
 }
 
+// secondTally is a second as it is counted.
+type secondTally struct {
+	answered, visits, wrong uint64
+	outcomes                map[Outcome]uint64
+	heat                    [HeatBuckets]uint32
+	latency, lag            *Timer
+}
+
+func newSecondTally() *secondTally {
+	return &secondTally{outcomes: map[Outcome]uint64{}, latency: NewTimer(), lag: NewTimer()}
+}
+
+func (t *secondTally) count(h *hit) {
+	t.outcomes[h.Outcome]++
+	t.lag.Record(h.lag)
+	if h.failed {
+		return
+	}
+	t.answered++
+	t.visits += h.weight
+	t.heat[heatBucket(h.latency)]++
+	t.latency.Record(h.latency)
+	if h.Wrong != nil {
+		t.wrong++
+	}
+}
+
+// merge adds another one's counts.
+func (t *secondTally) merge(o *secondTally) {
+	t.answered, t.visits, t.wrong = t.answered+o.answered, t.visits+o.visits, t.wrong+o.wrong
+	for outcome, n := range o.outcomes {
+		t.outcomes[outcome] += n
+	}
+	for i, n := range o.heat {
+		t.heat[i] += n
+	}
+	t.latency.Merge(o.latency)
+	t.lag.Merge(o.lag)
+}
+
+func (t *secondTally) reset() {
+	t.answered, t.visits, t.wrong = 0, 0, 0
+	clear(t.outcomes)
+	t.heat = [HeatBuckets]uint32{}
+	t.latency.Reset()
+	t.lag.Reset()
+}
+
 // secondsLog appends a line for each second to a file, so that who kills the run has all but the last one. The nil secondsLog
 // does nothing.
 type secondsLog struct {
 	file *os.File
 	err  error // the first; nothing is written after it
-	each func(*Second)
-
-	now           Second // since the last line
-	lag           *Timer
-	from          time.Duration // when the last line was written
-	planned, sent uint64        // until then
 }
 
 // openSeconds opens the log in a folder; without a folder there is none.
@@ -71,53 +113,18 @@ func openSeconds(dir string) (*secondsLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of seconds: %w", err)
 	}
-	l := &secondsLog{file: f, lag: NewTimer()}
-	l.begin()
-	return l, nil
+	return &secondsLog{file: f}, nil
 }
 
-func (l *secondsLog) begin() {
-	l.now = Second{Outcomes: map[Outcome]uint64{}, Heat: make([]uint32, HeatBuckets)}
-	l.lag.Reset()
-}
-
-// add counts a visit whose outcome is known. An answer has a latency.
-func (l *secondsLog) add(o Outcome, lag, latency time.Duration, wrong bool) {
-	if l == nil {
-		return
-	}
-	l.now.Outcomes[o]++
-	l.lag.Record(lag)
-	if o == Failed {
-		return
-	}
-	l.now.Answered++
-	l.now.Visits++
-	l.now.Heat[heatBucket(latency)]++
-	if wrong {
-		l.now.Wrong++
-	}
-}
-
-// write ends the second that is under way.
-func (l *secondsLog) write(now time.Duration, planned, sent uint64, latency Summary) {
+func (l *secondsLog) write(s *Second) {
 	if l == nil || l.err != nil {
 		return
-	}
-	s := &l.now
-	s.Second = int(l.from.Round(time.Second) / time.Second)
-	s.Planned, s.Sent = planned-l.planned, sent-l.sent
-	s.Latency, s.Lag = latency, l.lag.Summary()
-	if l.each != nil {
-		l.each(s)
 	}
 	line, err := json.Marshal(s)
 	if err == nil {
 		_, err = l.file.Write(append(line, '\n'))
 	}
 	l.err = err
-	l.from, l.planned, l.sent = now, planned, sent
-	l.begin()
 }
 
 // close returns why the log is not whole.

@@ -15,7 +15,7 @@ import (
 
 // The lines of the log add up to the result: nothing is counted twice, nothing is left out at the end.
 func TestSecondsAddUpToTheResult(t *testing.T) {
-	p := plan(Constant{550, 1200 * time.Millisecond}, serve(t, "a", echo(func(path string, ctx *fasthttp.RequestCtx) {
+	p := plan(Constant{550, 1200 * time.Millisecond}, plain, serve(t, "a", echo(func(path string, ctx *fasthttp.RequestCtx) {
 		switch {
 		case strings.HasSuffix(path, "1"):
 			ctx.SetStatusCode(http.StatusTooManyRequests)
@@ -25,7 +25,7 @@ func TestSecondsAddUpToTheResult(t *testing.T) {
 	})))
 	p.Dir = t.TempDir()
 	logged := 0
-	p.Progress = func(time.Duration, Progress) { logged = len(seconds(t, p.Dir)) } // it grows as the run goes
+	p.Progress = func(time.Duration, *Progress) { logged = len(seconds(t, p.Dir)) } // it grows as the run goes
 	r, err := Run(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestHeatBuckets(t *testing.T) {
 
 // A log that can't be written is no reason to stop, but one not to believe.
 func TestALogThatCannotBeWritten(t *testing.T) {
-	p := plan(Constant{10, 10 * time.Millisecond}, serve(t, "a", echo(func(string, *fasthttp.RequestCtx) {})))
+	p := plan(Constant{10, 10 * time.Millisecond}, plain, serve(t, "a", echo(same)))
 	p.Dir = t.TempDir()
 	if err := os.Symlink("/dev/full", filepath.Join(p.Dir, SecondsFile)); err != nil {
 		t.Fatal(err)
