@@ -49,13 +49,12 @@ type Config struct {
 
 	Seed     uint64
 	Schedule load.Schedule
-	Scenario *Scenario                                 // nil: the simple mix
-	CodeKeys CodeKeys                                  // of the population's issuers; a scenario needs them
-	Visits   uint64                                    // of the scenario's whole day, of which an upload's codes are one each
-	First    uint64                                    // which request of that day is the schedule's first
-	Progress func(now time.Duration, at load.Progress) // called once a second if not nil; must return soon
-	Metrics  Metrics                                   // how Processes are looked at; nil: not at all
-	Dir      string                                    // folder of the log of seconds; "" for none
+	Scenario *Scenario                                  // nil: the simple mix
+	CodeKeys CodeKeys                                   // of the population's issuers; a scenario needs them
+	Visits   uint64                                     // of the scenario's whole day, of which an upload's codes are one each
+	First    uint64                                     // which request of that day is the schedule's first
+	Progress func(now time.Duration, at *load.Progress) // called once a second if not nil; must return soon
+	Dir      string                                     // folder of the log of seconds; "" for none
 }
 
 // Result is what came of a day. Its wrong answers are those of visits and of canaries.
@@ -99,6 +98,9 @@ func Play(ctx context.Context, c Config) (*Result, error) {
 	}
 	return conclude(r, canaries, own, counted), nil
 }
+
+// Kinds are the kinds of connections that visits go over.
+func (c Config) Kinds() []load.Kind { return []load.Kind{load.Kept} }
 
 // script is what the visits are.
 func (c Config) script(push Push) (*Script, error) {
@@ -150,9 +152,8 @@ func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries
 		Roots:    c.Roots,
 		Key:      c.ScannerKey,
 		Schedule: c.Schedule,
-		Seed:     c.Seed,
 		Ops:      operationNames[:],
-		Sources:  c.sources(),
+		Kinds:    c.Kinds(),
 		Route:    script.Route,
 		Visit:    counters.visits(c.keyed(script.Visit)),
 		Judge:    counters.judged(script.Judge),

@@ -19,12 +19,12 @@ const (
 func (e *engine) dispatch(ctx context.Context) {
 	total := e.Schedule.Visits()
 	var next uint64
-	for last := time.Duration(0); next < total && ctx.Err() == nil; {
+	for last := time.Duration(0); next < total && !e.over.Load(); {
 		now := e.now()
 		if now > e.Schedule.Over()+Grace {
 			break
 		}
-		for end := next + e.quota(next, last, now); next < end; next++ {
+		for end := next + e.quota(next, last, now); next < end && !e.over.Load(); next++ {
 			r := e.Route(next)
 			e.edges[r.Edge].lanes[r.Kind] <- next
 		}
@@ -34,9 +34,6 @@ func (e *engine) dispatch(ctx context.Context) {
 		}
 	}
 	e.unsent.Add(total - next)
-	if ctx.Err() != nil {
-		e.over.Store(true)
-	}
 }
 
 // quota is how many visits may be handed out now, next being the first of them.

@@ -55,13 +55,6 @@ type Plan struct {
 	Dir      string                                // folder in which [SecondsFile] grows as the run goes; "" for none
 }
 
-// visit is visit i, made anew.
-func (p *Plan) visit(i uint64) *Visit {
-	v := &Visit{Number: i, Route: p.Route(i)}
-	p.Visit(i, v)
-	return v
-}
-
 // Run plays the plan until every visit has its outcome and returns what came of it. When ctx is cancelled no further visit is
 // sent; those on their way are waited for, and the result says that it was interrupted. The error is that of an edge whose
 // address makes no sense, or of a folder that takes no log.
@@ -82,6 +75,8 @@ func Run(ctx context.Context, p Plan) (*Result, error) {
 	watch.Go(func() { e.wires.sweep(e, over) })
 	watch.Go(func() { c.run(over) })
 	watch.Go(func() { c.little.run(e, over) })
+	stop := context.AfterFunc(ctx, func() { e.over.Store(true) })
+	defer stop()
 	e.dispatch(ctx)
 	e.closeLanes()
 	lanes.Wait()

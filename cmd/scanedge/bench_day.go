@@ -103,7 +103,7 @@ func (b *benchDay) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := mayPlay(up, b.own); err != nil {
+	if err := mayPlay(up, config.Kinds(), b.own); err != nil {
 		return err
 	}
 	asked := b.asked(config)

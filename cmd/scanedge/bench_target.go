@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/scanedge/scanedge/bench/load"
 	"github.com/scanedge/scanedge/cmd/internal/fleet"
 )
 
@@ -49,15 +50,12 @@ func ownFleet(up *fleet.Up, own bool) error {
 }
 
 // mayPlay refuses a run of a day that should not begin.
-func mayPlay(up *fleet.Up, own bool) error {
+func mayPlay(up *fleet.Up, kinds []load.Kind, own bool) error {
 	if err := ownFleet(up, own); err != nil {
 		return err
 	}
-	return enoughFiles(len(up.Edges) * connectionsPerEdge)
+	return enoughFiles(load.Connections(len(up.Edges), kinds))
 }
-
-// connectionsPerEdge is at least what bench/load opens to each edge: as many as it has workers.
-const connectionsPerEdge = 128
 
 // What a run opens beside its connections to edges: reports, canaries, the runtime's own.
 const filesBeside = 64

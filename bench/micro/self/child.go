@@ -1,6 +1,7 @@
 package self
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -82,23 +84,49 @@ func serve(in io.Reader, out io.Writer) error {
 func (o *order) play(script *script) (answers uint64, err error) {
 	switch o.Load {
 	case rowHTTP:
-		target := vegeta.Target{Method: http.MethodGet, URL: "http://" + o.Addr + string(script.visit(0, new(load.Visit)).Path)}
+		var first load.Visit
+		script.visit(0, &first)
+		target := vegeta.Target{Method: http.MethodGet, URL: "http://" + o.Addr + string(first.Path)}
 		return drain(vegeta.NewAttacker(vegeta.Workers(connections), vegeta.MaxWorkers(connections), vegeta.Connections(connections)),
 			target, o.Slice)
 	case rowCarry:
-		transport, err := load.NewTransport(script.edges, "", func(i uint64) *load.Visit { return script.visit(i, new(load.Visit)) })
-		if err != nil {
-			return 0, err
-		}
-		defer transport.Close()
-		attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: transport}), vegeta.Workers(connections), vegeta.MaxWorkers(connections))
+		carrier := &carrier{script: script, client: fasthttp.HostClient{Addr: o.Addr, MaxConns: connections, MaxIdemponentCallAttempts: 1}}
+		defer carrier.client.CloseIdleConnections()
+		attacker := vegeta.NewAttacker(vegeta.Client(&http.Client{Transport: carrier}), vegeta.Workers(connections), vegeta.MaxWorkers(connections))
 		return drain(attacker, vegeta.Target{Method: http.MethodGet, URL: "http://edge/"}, o.Slice)
 	case rowRecord:
-		return script.run(o.Slice, func(*load.Visit, *load.Answer) load.Judgement { return load.Judgement{Outcome: "green"} })
+		return script.run(o.Slice, load.Kept, func(*load.Visit, *load.Answer) load.Judgement { return load.Judgement{Outcome: "green"} })
 	case rowCheck:
-		return script.run(o.Slice, script.day.Judge)
+		return script.run(o.Slice, load.Kept, script.day.Judge)
+	case rowPipe:
+		return script.run(o.Slice, load.Pipelined, script.day.Judge)
 	}
 	return 0, fmt.Errorf("no generator %q", o.Load)
+}
+
+// carrier sends visits for vegeta by fasthttp's client, as a load suite would that has vegeta's attacker in it.
+type carrier struct {
+	script *script
+	client fasthttp.HostClient
+}
+
+// RoundTrip sends the visit that vegeta has given a number, and brings back what came, for a judge elsewhere.
+func (c *carrier) RoundTrip(r *http.Request) (*http.Response, error) {
+	i, err := strconv.ParseUint(r.Header.Get("X-Vegeta-Seq"), 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	var v load.Visit
+	c.script.visit(i, &v)
+	req.Header.SetHost(c.client.Addr)
+	req.Header.SetRequestURIBytes(v.Path)
+	if err := c.client.DoTimeout(req, resp, load.AnswerWithin); err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: resp.StatusCode(), Body: io.NopCloser(bytes.NewReader(bytes.Clone(resp.Body()))), Request: r}, nil
 }
 
 // drain counts what comes back, until the attack is over; a failure ends the measurement.
@@ -135,23 +163,21 @@ func newScript(url string) *script {
 	return s
 }
 
-func (s *script) route(i uint64) load.Route { return s.day.Route(s.visits[i%kept]) }
-
-func (s *script) visit(i uint64, v *load.Visit) *load.Visit {
+func (s *script) visit(i uint64, v *load.Visit) {
 	s.day.Visit(s.visits[i%kept], v)
-	return v
+	v.Op = 0 // all are one operation
 }
 
 // tooFast is a rate that nothing carries: the schedule never waits.
 const tooFast = 10_000_000
 
 // run plays with the suite's engine for so long.
-func (s *script) run(slice time.Duration, judge func(*load.Visit, *load.Answer) load.Judgement) (answers uint64, err error) {
+func (s *script) run(slice time.Duration, kind load.Kind, judge func(*load.Visit, *load.Answer) load.Judgement) (answers uint64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), slice)
 	defer cancel()
 	r, err := load.Run(ctx, load.Plan{
 		Edges: s.edges, Schedule: load.Constant{N: uint64(tooFast * slice.Seconds()), For: slice}, Judge: judge,
-		Route: s.route, Visit: func(i uint64, v *load.Visit) { s.visit(i, v) },
+		Kinds: []load.Kind{kind}, Route: func(uint64) load.Route { return load.Route{Kind: kind} }, Visit: s.visit,
 	})
 	if err != nil {
 		return 0, err

@@ -6,9 +6,10 @@
 //
 //   - wrk: its own requests, written once; nothing is looked at
 //   - net/http: vegeta as it comes, which looks at nothing
-//   - carry: vegeta with the suite's transport (bench/load); answers are not looked at
-//   - record: the suite's whole engine, with a judge that believes all
+//   - carry: vegeta with fasthttp's client behind it, which is as fast as vegeta's attacker goes; answers are not looked at
+//   - record: the suite's whole engine (bench/load), with a judge that believes all
 //   - check: the same, with the judge of a launch day (bench/day)
+//   - pipe: the same over two connections that are pipelined
 package self
 
 import (
@@ -71,18 +72,20 @@ const (
 	rowCarry  = "carry"
 	rowRecord = "record"
 	rowCheck  = "check"
+	rowPipe   = "pipe"
 )
 
 var allRows = []Row{
 	{Name: rowWrk, What: "wrk, one thread"},
 	{Name: rowHTTP, What: "vegeta with its own net/http client"},
-	{Name: rowCarry, What: "vegeta with the suite's fasthttp transport"},
+	{Name: rowCarry, What: "vegeta with fasthttp's client"},
 	{Name: rowRecord, What: "the suite's engine: schedule, accounts, histograms"},
 	{Name: rowCheck, What: "the same, every answer judged as on a launch day"},
+	{Name: rowPipe, What: "the same, pipelined"},
 }
 
 var compared = [][2]string{
-	{rowCarry, rowHTTP}, {rowRecord, rowHTTP}, {rowCheck, rowHTTP}, {rowRecord, rowCarry}, {rowCheck, rowRecord}, {rowCheck, rowWrk},
+	{rowCarry, rowHTTP}, {rowRecord, rowHTTP}, {rowCheck, rowHTTP}, {rowRecord, rowCarry}, {rowCheck, rowRecord}, {rowCheck, rowCarry}, {rowCheck, rowWrk}, {rowPipe, rowCheck},
 }
 
 // Run measures.

@@ -75,7 +75,9 @@ func TestRunEnds(t *testing.T) {
 func TestScriptJudges(t *testing.T) {
 	s := newScript("http://127.0.0.1:1")
 	answered := func(body string) load.Judgement {
-		return s.day.Judge(s.visit(kept+3, new(load.Visit)), &load.Answer{Code: 200, Body: []byte(body), At: time.Now(),
+		var v load.Visit
+		s.visit(kept+3, &v)
+		return s.day.Judge(&v, &load.Answer{Code: 200, Body: []byte(body), At: time.Now(),
 			ContentType: []byte("application/json"), CacheControl: []byte("no-store")})
 	}
 	if j := answered(answer); j.Wrong != nil {
