@@ -53,6 +53,7 @@ type Config struct {
 	CodeKeys CodeKeys                                   // of the population's issuers; a scenario needs them
 	Visits   uint64                                     // of the scenario's whole day, of which an upload's codes are one each
 	First    uint64                                     // which request of that day is the schedule's first
+	Metrics  Metrics                                    // how Processes are looked at; nil: not at all
 	Progress func(now time.Duration, at *load.Progress) // called once a second if not nil; must return soon
 	Dir      string                                     // folder of the log of seconds; "" for none
 }
@@ -100,7 +101,17 @@ func Play(ctx context.Context, c Config) (*Result, error) {
 }
 
 // Kinds are the kinds of connections that visits go over.
-func (c Config) Kinds() []load.Kind { return []load.Kind{load.Kept} }
+func (c Config) Kinds() (kinds []load.Kind) {
+	if c.Scenario == nil {
+		return []load.Kind{load.Kept}
+	}
+	for k, share := range c.Scenario.Connections {
+		if share > 0 {
+			kinds = append(kinds, load.Kind(k))
+		}
+	}
+	return kinds
+}
 
 // script is what the visits are.
 func (c Config) script(push Push) (*Script, error) {
@@ -154,6 +165,7 @@ func (c Config) playLoad(ctx context.Context, script *Script, canaries *Canaries
 		Schedule: c.Schedule,
 		Ops:      operationNames[:],
 		Kinds:    c.Kinds(),
+		Sources:  c.sources(),
 		Route:    script.Route,
 		Visit:    counters.visits(c.keyed(script.Visit)),
 		Judge:    counters.judged(script.Judge),
@@ -194,10 +206,12 @@ func (c Config) watchposts(counters *counters) []Watchpost {
 // conclude joins what visits and canaries have to say, and the edges' own counters.
 func conclude(r *load.Result, canaries *Canaries, own *Subjects, counted load.RuleResult) *Result {
 	reasons := slices.Concat(load.Reasons(r), canaries.Reasons(), own.Reasons())
-	if counted.Broken != "" {
-		reasons = append(reasons, counted.Broken)
+	if r.Accounts.Sent > 0 {
+		r.Rules = append(r.Rules, counted)
+		if counted.Broken != "" {
+			reasons = append(reasons, counted.Broken)
+		}
 	}
-	r.Rules = append(r.Rules, counted)
 	r.Join(canaries.Wrongs)
 	return &Result{
 		Result:  r,

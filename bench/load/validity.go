@@ -65,6 +65,9 @@ func (r *Result) judge() {
 
 // Reasons returns why the result should not be believed; none when it is valid. A wrong answer is no reason: that is a result.
 func Reasons(r *Result) []string {
+	if r.Rules == nil {
+		r.judge() // of a run that did not begin
+	}
 	var why []string
 	for _, rule := range r.Rules {
 		if rule.Broken != "" {

@@ -107,8 +107,8 @@ func TestParts(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"answered for 500 visits, 250/s\n", "  upload             p50 2.00 ms  p99 too few  (21 requests = 20 green + 1 failed; 500 visits)\n",
-		"  over kept          p50 2.00 ms  p99 too few  (21 requests, 500 visits, 3 dialled)\n",
+		"answered for 500 visits, 250/s\n", "  upload             p50 2.00 ms (2.00–2.00)  p99 too few  (21 requests = 20 green + 1 failed; 500 visits)\n",
+		"  over kept          p50 2.00 ms (2.00–2.00)  p99 too few  (21 requests, 500 visits, 3 dialled)\n",
 		"processor        generator 12.5 %, machine 50 %, stolen 25 %\n", "rules of validity  1 of 2 kept\n",
 	} {
 		if !strings.Contains(r.text(), want) {

@@ -91,7 +91,7 @@ func TestBenchDayAgainstAFleetThatIsGone(t *testing.T) {
 	up.Origin = "http://127.0.0.1:1"
 	out := filepath.Join(t.TempDir(), "made", "here")
 	got, code := runBench(t, "--up", writeUp(t, up), "--out", out, "--visits", "70", "--seed", "9")
-	if code != report.ExitInvalid || !strings.Contains(got, "\nINVALID: 70 of 70 visits were not sent; a canary could not be set: ") {
+	if code != report.ExitInvalid || !strings.Contains(got, "70 of 70 visits not at all; a canary could not be set: ") {
 		t.Errorf("exit %d, %s", code, got)
 	}
 	b, err := os.ReadFile(filepath.Join(out, report.File))

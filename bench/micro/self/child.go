@@ -173,11 +173,17 @@ const tooFast = 10_000_000
 
 // run plays with the suite's engine for so long.
 func (s *script) run(slice time.Duration, kind load.Kind, judge func(*load.Visit, *load.Answer) load.Judgement) (answers uint64, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), slice)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	r, err := load.Run(ctx, load.Plan{
 		Edges: s.edges, Schedule: load.Constant{N: uint64(tooFast * slice.Seconds()), For: slice}, Judge: judge,
-		Kinds: []load.Kind{kind}, Route: func(uint64) load.Route { return load.Route{Kind: kind} }, Visit: s.visit,
+		Kinds: []load.Kind{kind}, Visit: s.visit,
+		Route: func(i uint64) load.Route {
+			if i == 0 { // what is dialled before does not count
+				time.AfterFunc(slice, cancel)
+			}
+			return load.Route{Kind: kind}
+		},
 	})
 	if err != nil {
 		return 0, err
