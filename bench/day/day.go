@@ -49,13 +49,13 @@ type Config struct {
 
 	Seed     uint64
 	Schedule load.Schedule
-	Scenario *Scenario                                  // nil: the simple mix
-	CodeKeys CodeKeys                                   // of the population's issuers; a scenario needs them
-	Visits   uint64                                     // of the scenario's whole day, of which an upload's codes are one each
-	First    uint64                                     // which request of that day is the schedule's first
-	Metrics  Metrics                                    // how Processes are looked at; nil: not at all
-	Progress func(now time.Duration, at *load.Progress) // called once a second if not nil; must return soon
-	Dir      string                                     // folder of the log of seconds; "" for none
+	Scenario *Scenario                                 // nil: the simple mix
+	CodeKeys CodeKeys                                  // of the population's issuers; a scenario needs them
+	Visits   uint64                                    // of the scenario's whole day, of which an upload's codes are one each
+	First    uint64                                    // which request of that day is the schedule's first
+	Metrics  Metrics                                   // how Processes are looked at; nil: not at all
+	Progress func(now time.Duration, at load.Progress) // called once a second if not nil; must return soon
+	Dir      string                                    // folder of the log of seconds; "" for none
 }
 
 // Result is what came of a day. Its wrong answers are those of visits and of canaries.

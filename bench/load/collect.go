@@ -8,7 +8,6 @@ import (
 // Progress is how far a run is.
 type Progress struct {
 	Over     time.Duration // how long the schedule is
-	Total    uint64        // requests that are planned
 	Planned  uint64        // due by now
 	Sent     uint64        // of these
 	Answered uint64        // over HTTP
@@ -16,7 +15,11 @@ type Progress struct {
 	Wrong    uint64        // of the answers
 	Failed   uint64        // without an answer
 	Refused  uint64
-	Last     *Second // the second that has just ended
+
+	// Of the second that has just ended, in milliseconds.
+	P50, P99, P999 float64 // from the scheduled time
+	Lag            float64 // p99 of the generator's
+	Visible        float64 // p99 from push to the last edge; 0: no turn was seen through
 }
 
 // collector goes round once a second and takes what the shards have counted. One goroutine.
@@ -63,7 +66,7 @@ func (c *collector) begin() {
 	c.clock = newClock(c.e.start)
 	c.began, _ = processorTimes()
 	c.used = c.began
-	c.at = Progress{Over: c.e.Schedule.Over(), Total: c.e.Schedule.Visits()}
+	c.at = Progress{Over: c.e.Schedule.Over()}
 }
 
 func (c *collector) run(over <-chan struct{}) {
@@ -77,8 +80,7 @@ func (c *collector) run(over <-chan struct{}) {
 			s, now := c.second()
 			c.pace.add(s, now < c.e.Schedule.Over())
 			if c.e.Progress != nil {
-				c.at.Last = s
-				c.e.Progress(now, &c.at)
+				c.e.Progress(now, c.at)
 			}
 		}
 	}
@@ -124,6 +126,7 @@ func (c *collector) add(s *Second) {
 	p := &c.at
 	p.Planned, p.Sent, p.Answered, p.Visits, p.Wrong = c.planned, c.sent, p.Answered+s.Answered, p.Visits+s.Visits, p.Wrong+s.Wrong
 	p.Failed, p.Refused = p.Failed+s.Outcomes[Failed], p.Refused+s.Outcomes[Refused]
+	p.P50, p.P99, p.P999, p.Lag, p.Visible = s.Latency.P50, s.Latency.P99, s.Latency.P999, s.Lag.P99, s.Visible.P99
 }
 
 // add counts a second, if it is a whole one of the schedule.

@@ -47,12 +47,12 @@ type Plan struct {
 	Kinds    []Kind         // that Route may choose: their connections are dialled before the start; nil: Kept
 	Sources  int            // loopback addresses (127.1.0.1 and on) from which connections come; 0: the system's choice
 
-	Route    func(i uint64) Route                  // where visit i goes; pure, cheap, called from one goroutine
-	Visit    func(i uint64, v *Visit)              // fills in the rest of v, whose Number and Route are set; from many goroutines
-	Judge    func(v *Visit, a *Answer) Judgement   // what the answer is worth; from many goroutines
-	Each     func(s *Second)                       // may add to a second before it is logged; nil: nothing
-	Progress func(now time.Duration, at *Progress) // called once a second if not nil; must return soon
-	Dir      string                                // folder in which [SecondsFile] grows as the run goes; "" for none
+	Route    func(i uint64) Route                 // where visit i goes; pure, cheap, called from one goroutine
+	Visit    func(i uint64, v *Visit)             // fills in the rest of v, whose Number and Route are set; from many goroutines
+	Judge    func(v *Visit, a *Answer) Judgement  // what the answer is worth; from many goroutines
+	Each     func(s *Second)                      // may add to a second before it is logged; nil: nothing
+	Progress func(now time.Duration, at Progress) // called once a second if not nil; must return soon
+	Dir      string                               // folder in which [SecondsFile] grows as the run goes; "" for none
 }
 
 // Run plays the plan until every visit has its outcome and returns what came of it. When ctx is cancelled no further visit is

@@ -173,9 +173,9 @@ func TestAPauseShowsAsLongAsItIs(t *testing.T) {
 func TestRunReportsOnceASecond(t *testing.T) {
 	p := plan(Constant{110, 1100 * time.Millisecond}, plain, serve(t, "a", echo(same)))
 	var lines []Progress
-	p.Progress = func(now time.Duration, at *Progress) { lines = append(lines, *at) }
+	p.Progress = func(now time.Duration, at Progress) { lines = append(lines, at) }
 	run(t, t.Context(), p)
-	if len(lines) < 1 || lines[0].Planned < 100 || lines[0].Sent < lines[0].Answered || lines[0].Answered == 0 || lines[0].Last == nil {
+	if len(lines) < 1 || lines[0].Planned < 100 || lines[0].Sent < lines[0].Answered || lines[0].Answered == 0 || lines[0].P99 <= 0 {
 		t.Errorf("%+v", lines)
 	}
 }

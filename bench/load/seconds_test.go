@@ -25,7 +25,7 @@ func TestSecondsAddUpToTheResult(t *testing.T) {
 	})))
 	p.Dir = t.TempDir()
 	logged := 0
-	p.Progress = func(time.Duration, *Progress) { logged = len(seconds(t, p.Dir)) } // it grows as the run goes
+	p.Progress = func(time.Duration, Progress) { logged = len(seconds(t, p.Dir)) } // it grows as the run goes
 	r, err := Run(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)

@@ -132,8 +132,7 @@ type broken struct{}
 func (broken) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestLine(t *testing.T) {
-	got := Line(3*time.Second+4, &load.Progress{Planned: 9001, Sent: 9000, Answered: 8998, Wrong: 2,
-		Last: &load.Second{Latency: load.Summary{P99: 1.234}}})
+	got := Line(3*time.Second+4, load.Progress{Planned: 9001, Sent: 9000, Answered: 8998, Wrong: 2, P99: 1.234})
 	if want := "   3s  planned 9001  sent 9000  answered 8998  wrong 2  p99 1.23 ms"; got != want {
 		t.Errorf("got %q", got)
 	}

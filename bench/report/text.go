@@ -13,9 +13,9 @@ import (
 )
 
 // Line is a run's line of one second.
-func Line(now time.Duration, p *load.Progress) string {
+func Line(now time.Duration, p load.Progress) string {
 	return fmt.Sprintf("%4.0fs  planned %d  sent %d  answered %d  wrong %d  p99 %.2f ms",
-		now.Seconds(), p.Planned, p.Sent, p.Answered, p.Wrong, p.Last.Latency.P99)
+		now.Seconds(), p.Planned, p.Sent, p.Answered, p.Wrong, p.P99)
 }
 
 // Text writes the report for a person.
