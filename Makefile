@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 GOTESTSUM := go tool gotestsum $(GOTESTSUM_FLAGS)
-.PHONY: help build run test test-js test-faults test-long fuzz lint deploy-check bench table scan clean
+.PHONY: help build run test test-js test-faults test-long fuzz lint deploy-check bench rhythm table scan clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ deploy-check: ## units, alerts and dashboard, by their own tools (Debian: promet
 
 bench: build ## play a launch day against a fleet of its own; report in var/bench
 	bin/scanedge bench day --out var/bench
+
+rhythm: build ## play a launch day's whole curve in a minute, at its true rates; report in var/rhythm
+	bin/scanedge bench day --scenario launch-day --mode rhythm --duration 1m --out var/rhythm
 
 table: build ## the status table beside its floor and its rivals, 20 million subjects, in 50 s
 	@mkdir -p var && bin/scanedge table bench --dir var

@@ -13,7 +13,7 @@ import (
 
 // What is built in can be played, and the day has the shape of a city's busiest: WorldCup98's had its peak minute at 4.1 to 5.2 times the mean.
 func TestBuiltInScenarios(t *testing.T) {
-	if got := Scenarios(); !slices.Equal(got, []string{"launch-day", "morning", "retry-storm", "spike"}) {
+	if got := Scenarios(); !slices.Equal(got, []string{"gateway", "launch-day", "morning", "retry-storm", "spike"}) {
 		t.Errorf("built in are %q", got)
 	}
 	for _, name := range Scenarios() {
@@ -24,7 +24,11 @@ func TestBuiltInScenarios(t *testing.T) {
 		if s.Name != name || s.About == "" || s.UploadCodes != 100 || s.Sources != 64 || s.SLOs != defaultSLOs {
 			t.Errorf("%s is %+v", name, s)
 		}
-		if s.Connections != [connectionKinds]float64{load.Pipelined: 25, load.Kept: 73, load.New: 1.8, load.NewTLS: 0.2} {
+		connections := [connectionKinds]float64{load.Pipelined: 25, load.Kept: 73, load.New: 1.8, load.NewTLS: 0.2}
+		if name == "gateway" {
+			connections = [connectionKinds]float64{load.Pipelined: 95, load.Kept: 4.9, load.New: 0.09, load.NewTLS: 0.01}
+		}
+		if s.Connections != connections {
 			t.Errorf("the connections of %s are %v", name, s.Connections)
 		}
 	}
@@ -157,7 +161,7 @@ func TestLoadScenario(t *testing.T) {
 	if s, err := LoadScenario(path); err != nil || s.Name != "mine" {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if _, err := LoadScenario("noon"); err == nil || !strings.Contains(err.Error(), "no scenario and no file noon; scenarios are launch-day, ") {
+	if _, err := LoadScenario("noon"); err == nil || !strings.Contains(err.Error(), "no scenario and no file noon; scenarios are gateway, ") {
 		t.Errorf("%v", err)
 	}
 }

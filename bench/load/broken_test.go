@@ -80,8 +80,8 @@ func TestALostAnswer(t *testing.T) {
 // A visit that is counted as sent and whose outcome nobody counts: neither accounts nor Little's law close.
 func TestAVisitThatIsLost(t *testing.T) {
 	var l little
-	for range 1000 {
-		l.look(15)
+	for i := range 1000 {
+		l.look(time.Duration(i+1)*time.Millisecond, 15)
 	}
 	r := valid()
 	r.Accounts.Outcomes["green"]--
@@ -116,5 +116,20 @@ func TestABurstySchedule(t *testing.T) {
 	even.compare(time.Second)
 	if d := even.distance(); d != 0 {
 		t.Errorf("distance %v of what kept to the plan", d)
+	}
+}
+
+// What is under way while nobody can look counts for as long as that was.
+func TestLooksCountByTheirTime(t *testing.T) {
+	var l little
+	now := time.Duration(0)
+	for range 500 {
+		now += 2 * time.Millisecond
+		l.look(now, 4)
+		now += 8 * time.Millisecond // all at once, for want of a processor
+		l.look(now, 16)
+	}
+	if mean, off := l.mean(); mean < 9.9 || mean > 10.1 || off > 1 {
+		t.Errorf("%v under way, give or take %v, where it was 10", mean, off)
 	}
 }

@@ -15,6 +15,7 @@ type Environment struct {
 	Memory      uint64            `json:"memory_bytes"` // of the machine
 	Kernel      string            `json:"kernel"`
 	OpenFiles   uint64            `json:"open_files"` // that a process may have
+	Nice        int               `json:"nice"`       // of this process: below 0 it goes before the fleet, where both are on one machine
 	Versions    map[string]string `json:"versions"`   // of what carries and records the load
 	Commit      string            `json:"commit"`
 	CommandLine []string          `json:"command_line"`
@@ -31,6 +32,7 @@ func Here() Environment {
 		Memory:      1024 * number(field(contents("/proc/meminfo"), "MemTotal")),
 		Kernel:      strings.TrimSpace(contents("/proc/sys/kernel/osrelease")),
 		OpenFiles:   openFiles(contents("/proc/self/limits")),
+		Nice:        niceness(contents("/proc/self/stat")),
 		Versions:    map[string]string{"go": runtime.Version()},
 		CommandLine: os.Args,
 	}
@@ -85,6 +87,16 @@ func field(text, name string) string {
 func number(text string) uint64 {
 	digits, _, _ := strings.Cut(text, " ")
 	n, _ := strconv.ParseUint(digits, 10, 64)
+	return n
+}
+
+// niceness finds the 19th field of /proc/self/stat; the second, a name in brackets, may have spaces.
+func niceness(stat string) int {
+	fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 17 {
+		return 0
+	}
+	n, _ := strconv.Atoi(fields[16])
 	return n
 }
 

@@ -87,7 +87,7 @@ func (r *Report) facts() [][2]string {
 	e := r.Environment
 	all := [][2]string{
 		{"processor", e.CPU}, {"processors", whole(uint64(e.Processors))}, {"memory", gigabytes(e.Memory)}, {"kernel", e.Kernel},
-		{"open files", whole(e.OpenFiles)}, {"scanedge", r.Version}, {"commit", e.Commit},
+		{"open files", whole(e.OpenFiles)}, {"nice", niced(e.Nice)}, {"scanedge", r.Version}, {"commit", e.Commit},
 	}
 	for _, name := range append([]string{"go"}, modules...) {
 		all = append(all, [2]string{name, e.Versions[name]})
@@ -101,6 +101,13 @@ func (r *Report) facts() [][2]string {
 		}
 	}
 	return known
+}
+
+func niced(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
 }
 
 func whole(n uint64) string {
