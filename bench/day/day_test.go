@@ -97,6 +97,22 @@ func TestSwappedVerdictsAreFound(t *testing.T) {
 	}
 }
 
+// One lie in ten thousand answers is found, and nothing else.
+func TestOneLieInTenThousandIsFound(t *testing.T) {
+	var lied atomic.Bool
+	f := newFleet(t, 1000, func(n uint64, ctx *fasthttp.RequestCtx) {
+		truth, green := ctx.Response.Body(), []byte(`"green"`)
+		if n > 5000 && !bytes.Contains(ctx.RequestURI(), []byte("canary")) && bytes.Contains(truth, green) && lied.CompareAndSwap(false, true) {
+			ctx.SetBody(bytes.Replace(truth, green, []byte(`"yellow"`), 1))
+		}
+	})
+	f.config.Schedule = load.Constant{N: 10_000, For: 2 * time.Second}
+	r := play(t, t.Context(), f.config)
+	if r.Wrong != 1 || !lied.Load() || len(r.Examples) != 1 || !strings.Contains(r.Examples[0].Expected, "green") {
+		t.Errorf("wrong %d: %+v, reasons %q", r.Wrong, r.Examples, r.Reasons)
+	}
+}
+
 // timeless leaves out the reasons that a busy machine can give to any run.
 func timeless(reasons []string) []string {
 	return slices.DeleteFunc(slices.Clone(reasons), func(why string) bool {

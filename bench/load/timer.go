@@ -46,8 +46,7 @@ func (t *Timer) Mean() time.Duration {
 }
 
 // Summary is what a timer has to say, in milliseconds. The bounds of a percentile are those between which it lies with 95 %
-// confidence, by the ranks of a binomial distribution: they say what chance does, not what the machine's neighbours do. A
-// percentile of fewer than [Needs] durations is as good as chance.
+// confidence, by the ranks of a binomial distribution: they say what chance does, not what the machine's neighbours do.
 type Summary struct {
 	P50       float64 `json:"p50"`
 	P50Low    float64 `json:"p50_low"`
@@ -64,9 +63,6 @@ type Summary struct {
 	Max       float64 `json:"max"`
 	Count     int64   `json:"count"`
 }
-
-// Needs is how many durations a percentile (of 1) needs: ten that are longer.
-func Needs(q float64) int64 { return int64(math.Ceil(10/(1-q) - 1e-6)) }
 
 // Summary returns the percentiles of all that was recorded; zeros when that is nothing.
 func (t *Timer) Summary() Summary {

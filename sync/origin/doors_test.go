@@ -58,6 +58,7 @@ var doors = []opening{
 	{"/v1/issuers/{issuer}/held/{id}", "DELETE", "/v1/issuers/demo-b/held/x", "", []string{"push", "admin"}},
 	{"/v1/issuers/{issuer}/held/{id}/approve", "POST", "/v1/issuers/demo-a/held/x/approve", "", []string{"push", "push for demo-a", "admin"}},
 	{"/v1/issuers/{issuer}/held/{id}/approve", "POST", "/v1/issuers/demo-b/held/x/approve", "", []string{"push", "admin"}},
+	{"/v1/issuers/{issuer}/code-keys", "GET", "/v1/issuers/demo-a/code-keys", "", []string{"admin"}},
 	{"/v1/backup", "GET", "/v1/backup", "", []string{"admin"}},
 	{"/v1/openapi.yaml", "GET", "/v1/openapi.yaml", "", everybody},
 	{"/v1/tokens", "GET", "/v1/tokens", "", []string{"admin"}},
