@@ -22,8 +22,8 @@ const (
 
 // What is too little to judge by.
 const (
-	fewVisits  = 1000             // to say how evenly they were sent
-	fewSeconds = 10 * time.Second // to say how busy processors were
+	fewVisits = 1000             // to say how evenly they were sent
+	tooShort  = 10 * time.Second // to say how busy processors were
 )
 
 // shortRun is how many seconds a run must have for shares of them to mean something: in a shorter one, one second may miss.
@@ -174,7 +174,7 @@ func busy(r *Result) (measured, broken string) {
 	}
 	measured = fmt.Sprintf("machine %.0f %%, generator %.0f %%, stolen %.1f %%", 100*p.Machine, 100*p.Own, 100*p.Stolen)
 	switch {
-	case r.took < fewSeconds:
+	case r.took < tooShort:
 	case p.Machine > MaxBusy:
 		return measured, "no processor time was left: " + measured
 	case p.Stolen > MaxStolen:
