@@ -28,8 +28,8 @@ test-long: ## the long forms of the tests: more kills, more cycles, ten minutes 
 	go test -race -timeout 60m ./cmd/e2e -run 'TestFault(Kills|Snapshot|Propagation|ExternalCluster|TakeOver)' -kills 100 -restarts 20 -cycles 5m -pushes 500 -load -1 -v
 
 FUZZTIME := 30s
-fuzz: ## each fuzzer of the scan path for 30 s (FUZZTIME): codes, request lines, batches, addresses
-	@set -e; for pkg in $$(go list ./edge/...); do \
+fuzz: ## each fuzzer for 30 s (FUZZTIME): codes, request lines, batches, addresses; and how the load reads answers
+	@set -e; for pkg in $$(go list ./edge/... ./bench/day); do \
 	  listed=$$(go test -list '^Fuzz' $$pkg); \
 	  for fuzzer in $$(echo "$$listed" | grep '^Fuzz'); do \
 	    echo "== $$fuzzer of $$pkg"; go test $$pkg -run '^$$' -fuzz "^$$fuzzer$$" -fuzztime $(FUZZTIME); \

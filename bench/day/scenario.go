@@ -235,11 +235,14 @@ func (f *scenarioFile) fault() (where []any, why string) {
 	return nil, ""
 }
 
+// maxRate bounds what rates are relative to each other, so that their sum over a day is a number.
+const maxRate = 1_000_000
+
 func (f *scenarioFile) faultOfCurve() (where []any, why string) {
 	busy := false
 	for k, p := range f.Curve {
-		if !(p.Rate >= 0) || math.IsInf(p.Rate, 0) {
-			return []any{"curve", k}, fmt.Sprintf("a rate is %v; it must be 0 or more", p.Rate)
+		if !(p.Rate >= 0 && p.Rate <= maxRate) {
+			return []any{"curve", k}, fmt.Sprintf("a rate is %v; it must be 0 to %d", p.Rate, maxRate)
 		}
 		if k > 0 && p.At <= f.Curve[k-1].At {
 			return []any{"curve", k}, "a point is not later than the one before it"
@@ -255,11 +258,11 @@ func (f *scenarioFile) faultOfCurve() (where []any, why string) {
 func (f *scenarioFile) faultOfSpikes() (where []any, why string) {
 	for k, s := range f.Spikes {
 		switch end := time.Duration(s.At) + s.Rise + s.Hold + s.Fall; {
-		case !(s.Times >= 1) || math.IsInf(s.Times, 0):
-			return []any{"spikes", k}, fmt.Sprintf("times is %v; it must be 1 or more", s.Times)
+		case !(s.Times >= 1 && s.Times <= maxRate):
+			return []any{"spikes", k}, fmt.Sprintf("times is %v; it must be 1 to %d", s.Times, maxRate)
 		case s.Rise < 0 || s.Hold < 0 || s.Fall < 0:
 			return []any{"spikes", k}, "rise, hold and fall must not be below 0"
-		case end > Day:
+		case max(s.Rise, s.Hold, s.Fall) > Day || end > Day: // the sum may have overflowed
 			return []any{"spikes", k}, "the spike does not end before midnight"
 		}
 	}

@@ -1,6 +1,7 @@
 package day
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,6 +122,9 @@ func TestScenarioFaults(t *testing.T) {
 		{`"12:30"`, `"25:00"`, `line 4: "25:00" is no time of the day`},
 		{"times: 2", "times: 0.5", "line 6: times is 0.5"},
 		{"hold: 1m", "hold: 1h", "line 6: the spike does not end before midnight"},
+		{"hold: 1m", "hold: 2562047h46m", "line 6: the spike does not end before midnight"}, // which overflows with what is added
+		{"times: 2", "times: 1e300", "line 6: times is 1e+300"},
+		{"rate: 2", "rate: 1e300", "line 4: a rate is 1e+300"},
 		{"hold: 1m", "hold: -1m", "line 6: rise, hold and fall"},
 		{"hold: 1m", "hold: soon", "line 6: cannot unmarshal"},
 		{"upload_codes: 7", "upload_codes: 0", "line 10: upload_codes is 0"},
@@ -164,4 +168,35 @@ func TestLoadScenario(t *testing.T) {
 	if _, err := LoadScenario("noon"); err == nil || !strings.Contains(err.Error(), "no scenario and no file noon; scenarios are gateway, ") {
 		t.Errorf("%v", err)
 	}
+}
+
+// What is taken for a scenario can be played: its shares and connections are all of it, and its curve is a finite day of visits.
+func FuzzParseScenario(f *testing.F) {
+	f.Add([]byte(small)) // what is built in is so long that the fuzzer would spend its time on making it shorter
+	f.Add([]byte("curve: [{at: \"00:00\", rate: 1e300}, {at: \"12:00\", rate: .inf}]\nshares: {own: 100}\n"))
+	f.Add([]byte("curve: [{at: \"23:59\", rate: 1}]\nspikes: [{at: \"00:00\", times: 1, rise: 24h}]\nshares: {own: 90, upload: 10}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := ParseScenario("fuzzed", b)
+		if err != nil {
+			return
+		}
+		sum := 0.0
+		for t := range 24 * 4 { // the whole of it takes a fuzzer too long
+			sum += s.Curve.at(time.Duration(t) * 15 * time.Minute)
+		}
+		shares, connections := 0.0, 0.0
+		for _, share := range s.Shares {
+			shares += share
+		}
+		for _, share := range s.Connections {
+			connections += share
+		}
+		if !(sum >= 0) || math.IsInf(sum, 0) || math.Abs(shares-100) > 1e-3 || math.Abs(connections-100) > 1e-3 {
+			t.Errorf("a day of %v, shares %v, connections %v", sum, shares, connections)
+		}
+		requests, uploads := s.Requests(1_000_000)
+		if requests < uploads || requests > 1_000_000 {
+			t.Errorf("%d requests, %d uploads", requests, uploads)
+		}
+	})
 }
