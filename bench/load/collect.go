@@ -69,20 +69,12 @@ func (c *collector) begin() {
 	c.at = Progress{Over: c.e.Schedule.Over()}
 }
 
-func (c *collector) run(over <-chan struct{}) {
-	each := time.NewTicker(time.Second)
-	defer each.Stop()
-	for {
-		select {
-		case <-over:
-			return
-		case <-each.C:
-			s, now := c.second()
-			c.pace.add(s, now < c.e.Schedule.Over())
-			if c.e.Progress != nil {
-				c.e.Progress(now, c.at)
-			}
-		}
+// tick ends a second in the midst of the run.
+func (c *collector) tick() {
+	s, now := c.second()
+	c.pace.add(s, now < c.e.Schedule.Over())
+	if c.e.Progress != nil {
+		c.e.Progress(now, c.at)
 	}
 }
 

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"fmt"
 	"sync"
 	"time"
 )
@@ -39,9 +38,9 @@ func connections(edges int, k Kind) int {
 // first visit, whose failure it is then.
 func (e *engine) openLanes(lanes *sync.WaitGroup) {
 	for place := range e.edges {
-		for k := range Kind(kinds) {
+		for _, k := range e.Kinds {
 			for range connections(len(e.edges), k) {
-				lanes.Go(e.lane(place, k))
+				lanes.Go(e.player(Route{place, k}))
 			}
 		}
 	}
@@ -49,46 +48,59 @@ func (e *engine) openLanes(lanes *sync.WaitGroup) {
 
 func (e *engine) closeLanes() {
 	for _, p := range e.edges {
-		for _, queue := range p.lanes {
-			close(queue)
+		for _, k := range e.Kinds {
+			close(p.lanes[k])
 		}
 	}
 }
 
-// lane makes what plays the visits of an edge that go over a kind of connection.
-func (e *engine) lane(place int, k Kind) (play func()) {
-	p := e.edges[place]
-	if k == Pipelined {
-		l := &pipe{engine: e, edge: p, place: place, shard: e.shard()}
-		if p.used[k] {
-			l.wire, _ = l.dial()
-		}
-		return l.play
-	}
-	l := &keeper{engine: e, edge: p, place: place, kind: k, shard: e.shard()}
-	if p.used[k] && k == Kept {
+// player makes what plays the visits that go to an edge over a kind of connection.
+func (e *engine) player(r Route) (play func()) {
+	l := lane{engine: e, route: r, edge: e.edges[r.Edge], shard: e.shard()}
+	if r.Kind == Pipelined || r.Kind == Kept {
 		l.wire, _ = l.dial()
 	}
-	return l.play
+	if r.Kind == Pipelined {
+		return (&pipe{lane: l}).play
+	}
+	return (&keeper{lane: l}).play
+}
+
+// lane is what plays visits of one route, and its connection.
+type lane struct {
+	*engine
+	route Route
+	edge  *endpoint
+	shard *shard
+
+	wire *wire
+	last time.Duration // when it was last used
+	out  []byte
+}
+
+// visits are the numbers of those that are due.
+func (l *lane) visits() <-chan uint64 { return l.edge.lanes[l.route.Kind] }
+
+// fill makes visit i in v.
+func (l *lane) fill(i uint64, v *Visit) {
+	v.Number, v.Route = i, l.route
+	l.Visit(i, v)
+}
+
+func (l *lane) dial() (*wire, error) {
+	l.shard.dialled(l.route.Kind)
+	return l.engine.dial(l.edge, l.route.Kind)
 }
 
 // keeper plays visits one after the other: over a connection that stays open, or each over one of its own.
 type keeper struct {
-	*engine
-	edge  *endpoint
-	place int // of the edge in the plan
-	kind  Kind
-	shard *shard
-
-	wire   *wire
-	last   time.Duration // when it was last used
+	lane
 	flight flight
 	answer Answer
-	out    []byte
 }
 
 func (l *keeper) play() {
-	for i := range l.edge.lanes[l.kind] {
+	for i := range l.visits() {
 		if !l.late() {
 			l.playOne(i)
 		}
@@ -98,14 +110,11 @@ func (l *keeper) play() {
 
 func (l *keeper) playOne(i uint64) {
 	f := &l.flight
-	l.fill(i, Route{l.place, l.kind}, &f.visit)
+	l.fill(i, &f.visit)
 	f.sent = l.sending(1)
 	err := l.exchange(f, &l.answer)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", l.edge.Name, err)
-	}
 	l.conclude(l.shard, f, &l.answer, err)
-	if err != nil || l.kind != Kept {
+	if err != nil || l.route.Kind != Kept {
 		l.drop()
 	}
 }
@@ -126,7 +135,7 @@ func (l *keeper) exchange(f *flight, a *Answer) (err error) {
 			return err
 		}
 	}
-	l.out = l.edge.request(l.out[:0], &f.visit, l.kind != Kept)
+	l.out = l.edge.request(l.out[:0], &f.visit, l.route.Kind != Kept)
 	if _, err := l.wire.Write(l.out); err != nil {
 		return err
 	}
@@ -138,9 +147,4 @@ func (l *keeper) exchange(f *flight, a *Answer) (err error) {
 		return errUnasked
 	}
 	return nil
-}
-
-func (l *keeper) dial() (*wire, error) {
-	l.shard.dialled(l.kind)
-	return l.engine.dial(l.edge, l.kind)
 }

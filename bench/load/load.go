@@ -24,7 +24,7 @@
 //
 // # Why not vegeta's attacker
 //
-// vegeta's types pace and record, and its tools read what is written (samples.bin). Its attacker is not used: it makes a
+// vegeta's tools read what is written (samples.bin). Its attacker is not used: it makes a
 // net/http request for each visit, gives each a goroutine's wait on a channel twice, starts its latency when a worker picks a
 // visit up, and can't pipeline. "scanedge bench self" measures both side by side.
 package load
@@ -72,8 +72,8 @@ func Run(ctx context.Context, p Plan) (*Result, error) {
 	over := make(chan struct{})
 	e.begin()
 	c.begin()
-	watch.Go(func() { e.wires.sweep(e, over) })
-	watch.Go(func() { c.run(over) })
+	watch.Go(func() { every(AnswerWithin/10, over, e.hangUp) })
+	watch.Go(func() { every(time.Second, over, c.tick) })
 	watch.Go(func() { c.little.run(e, over) })
 	stop := context.AfterFunc(ctx, func() { e.over.Store(true) })
 	defer stop()
@@ -137,10 +137,18 @@ func (e *engine) now() time.Duration { return time.Since(e.start) }
 // shard returns a place to count at, the next one each time.
 func (e *engine) shard() *shard { return e.shards[e.next.Add(1)%shardCount] }
 
-// fill makes visit i, whose route is known, in v.
-func (e *engine) fill(i uint64, r Route, v *Visit) {
-	v.Number, v.Route = i, r
-	e.Visit(i, v)
+// every does something again and again, until the run is over.
+func every(pause time.Duration, over <-chan struct{}, do func()) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+			do()
+		}
+	}
 }
 
 // late tells whether a visit that is about to be sent should not be any more, and counts it then.

@@ -2,7 +2,6 @@ package load
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
@@ -26,19 +25,10 @@ type flight struct {
 // answers come in the order of the requests. When the connection ends, all that is under way on it has failed, and the next
 // visit dials again.
 type pipe struct {
-	*engine
-	edge  *endpoint
-	place int // of the edge in the plan
-	shard *shard
-
+	lane               // its connection is the writer's
 	free  chan *flight // those that are not under way
 	under chan *flight // those that are, in their order
-
-	// The writer's.
-	wire  *wire
-	last  time.Duration // when it was last written to
-	out   []byte
-	batch []*flight // written into out, but not sent
+	batch []*flight    // written into out, but not sent
 }
 
 // play writes what is due, all of it at once, until there are no more visits and the last one has its answer.
@@ -49,7 +39,7 @@ func (p *pipe) play() {
 	}
 	read := make(chan struct{})
 	go func() { defer close(read); p.read() }()
-	queue := p.edge.lanes[Pipelined]
+	queue := p.visits()
 	for i := range queue {
 		if p.late() {
 			continue
@@ -76,7 +66,7 @@ func (p *pipe) add(i uint64) {
 		p.wire, f.err = p.dial() // the reader ends the one before, when it is through with it
 	}
 	f.wire = p.wire
-	p.fill(i, Route{p.place, Pipelined}, &f.visit)
+	p.fill(i, &f.visit)
 	p.out = p.edge.request(p.out, &f.visit, false)
 	p.batch = append(p.batch, f)
 }
@@ -114,9 +104,6 @@ func (p *pipe) read() {
 		if err == nil {
 			err, ended = p.answer(f, &a)
 		}
-		if err != nil {
-			err = fmt.Errorf("%s: %w", p.edge.Name, err)
-		}
 		p.conclude(p.shard, f, &a, err)
 		f.wire, f.err = nil, nil
 		p.free <- f
@@ -143,9 +130,4 @@ func (p *pipe) answer(f *flight, a *Answer) (err, ended error) {
 		_ = w.Close() // or the writer would fill it
 	}
 	return err, ended
-}
-
-func (p *pipe) dial() (*wire, error) {
-	p.shard.dialled(Pipelined)
-	return p.engine.dial(p.edge, Pipelined)
 }

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -35,8 +36,7 @@ type kindTally struct {
 }
 
 func newShard(ops int, every uint64) *shard {
-	s := &shard{ops: make([]opTally, ops), second: newSecondTally(), every: every}
-	return s
+	return &shard{ops: make([]opTally, ops), second: newSecondTally(), every: every}
 }
 
 // dialled counts an attempt to open a connection.
@@ -53,7 +53,7 @@ func (e *engine) conclude(s *shard, f *flight, a *Answer, err error) {
 	h := hit{op: v.Op, kind: v.Kind, weight: uint64(max(1, v.Weight)), lag: f.sent - due, failed: err != nil}
 	switch {
 	case err != nil:
-		h.Outcome = Failed
+		h.Outcome, err = Failed, fmt.Errorf("%s: %w", e.edges[v.Edge].Name, err)
 	case a.Code == http.StatusTooManyRequests || a.Code == http.StatusServiceUnavailable:
 		h.Outcome = Refused
 	default:

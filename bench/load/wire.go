@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -31,13 +32,12 @@ const (
 // endpoint is one edge: where it is, and its lanes.
 type endpoint struct {
 	Edge
-	host, addr string
-	tlsAddr    string
-	tls        *tls.Config
-	dialer     dialer
-	key        string
-	lanes      [kinds]chan uint64
-	used       [kinds]bool
+	host    string
+	tlsHost string
+	tls     *tls.Config
+	dialer  dialer
+	key     string
+	lanes   [kinds]chan uint64 // of the plan's kinds
 }
 
 // newEndpoint takes an edge's addresses apart. They must be http://HOST:PORT and https://HOST:PORT, or the error names it.
@@ -47,15 +47,12 @@ func newEndpoint(e Edge, p *Plan) (*endpoint, error) {
 	if err != nil || u.Scheme != "http" || u.Port() == "" {
 		return nil, fmt.Errorf("edge %s: address %q is not of the form http://HOST:PORT", e.Name, e.URL)
 	}
-	point.host, point.addr = u.Host, u.Host
+	point.host = u.Host
 	for _, k := range p.Kinds {
-		point.used[k] = true
-	}
-	for k := range point.lanes {
 		point.lanes[k] = make(chan uint64, queued)
 	}
 	if e.TLS == "" {
-		if point.used[NewTLS] {
+		if slices.Contains(p.Kinds, NewTLS) {
 			return nil, fmt.Errorf("edge %s: visits are to come over TLS, and it has no address for that", e.Name)
 		}
 		return point, nil
@@ -63,7 +60,7 @@ func newEndpoint(e Edge, p *Plan) (*endpoint, error) {
 	if u, err = url.Parse(e.TLS); err != nil || u.Scheme != "https" || u.Port() == "" {
 		return nil, fmt.Errorf("edge %s: address %q is not of the form https://HOST:PORT", e.Name, e.TLS)
 	}
-	point.tlsAddr = u.Host
+	point.tlsHost = u.Host
 	point.tls = &tls.Config{RootCAs: p.Roots, ServerName: u.Hostname(), MinVersion: tls.VersionTLS13}
 	return point, nil
 }
@@ -113,9 +110,9 @@ const hungUp = -1
 
 // dial opens a connection; TLS is spoken by the kind that does.
 func (e *engine) dial(p *endpoint, k Kind) (*wire, error) {
-	addr := p.addr
+	addr := p.host
 	if k == NewTLS {
-		addr = p.tlsAddr
+		addr = p.tlsHost
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), AnswerWithin)
 	defer cancel()
@@ -198,22 +195,9 @@ func (all *wires) close(w *wire) {
 	delete(all.open, w)
 }
 
-// sweep hangs up where an answer is overdue, until the run is over.
-func (all *wires) sweep(e *engine, over <-chan struct{}) {
-	each := time.NewTicker(AnswerWithin / 10)
-	defer each.Stop()
-	for {
-		select {
-		case <-over:
-			return
-		case <-each.C:
-			all.hangUp(int64(e.now() - AnswerWithin))
-		}
-	}
-}
-
-// hangUp ends what has waited since before a time of the run.
-func (all *wires) hangUp(before int64) {
+// hangUp ends connections on which an answer is overdue.
+func (e *engine) hangUp() {
+	all, before := &e.wires, int64(e.now()-AnswerWithin)
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	for w := range all.open {
