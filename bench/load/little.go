@@ -21,13 +21,14 @@ type little struct {
 // fewLooks say nothing.
 const fewLooks = 100
 
-// run looks until the run is over, at times that have nothing to do with the dispatcher's ticks.
+// run looks until the run is over, at times that have nothing to do with the dispatcher's ticks: see nap.
 func (l *little) run(e *engine, over <-chan struct{}) {
 	for {
+		nap(3*time.Millisecond + rand.N(5*time.Millisecond))
 		select {
 		case <-over:
 			return
-		case <-time.After(3*time.Millisecond + rand.N(5*time.Millisecond)):
+		default:
 			done := e.done.Load() // first: what comes in between is under way
 			l.look(e.now(), float64(e.sent.Load()-done))
 		}

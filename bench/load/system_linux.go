@@ -2,6 +2,7 @@ package load
 
 import (
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,4 +18,11 @@ func portLater(_, _ string, c syscall.RawConn) error {
 		err = failed
 	}
 	return err
+}
+
+// nap sleeps by a timer of the kernel's own. The runtime rounds what it has to wake for up to milliseconds, so all of a process
+// that sleeps wakes with the dispatcher, just when most is under way.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which is as good a time as another
 }
