@@ -34,6 +34,7 @@ type collector struct {
 	from          time.Duration // when the last second ended
 	planned, sent uint64        // until then
 	began, used   processorTime // at the start, and then
+	overflows     uint64        // of listeners' queues, at the start
 	at            Progress
 
 	clock  clock
@@ -65,7 +66,7 @@ func (c *collector) begin() {
 	c.result = NewResult(c.e.Schedule)
 	c.clock = newClock(c.e.start)
 	c.began, _ = processorTimes()
-	c.used = c.began
+	c.used, c.overflows = c.began, listenOverflows()
 	c.at = Progress{Over: c.e.Schedule.Over()}
 }
 
@@ -148,6 +149,7 @@ func (c *collector) end(interrupted bool) *Result {
 	r.pace, r.bursts, r.step = c.pace, c.e.bursts.distance(), c.clock.worst
 	r.under, r.underOff = c.little.mean()
 	r.took = c.e.now()
+	r.overflowed = listenOverflows() - c.overflows
 	used, ok := processorTimes()
 	r.Processor, r.looked = used.since(c.began), ok
 	if err := errors.Join(c.seconds.close(), c.samples.close()); err != nil {

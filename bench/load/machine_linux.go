@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // tickTime is what /proc/stat counts in, on all that Go runs on.
@@ -55,5 +58,45 @@ func (t *processorTime) parse(line string) bool {
 	return true
 }
 
+// listenOverflows reads how many connections have found the queue of a listener on this machine full since its start, which makes
+// who dials wait a second or more; 0 where the system does not tell.
+func listenOverflows() uint64 {
+	b, err := os.ReadFile("/proc/net/netstat")
+	if err != nil {
+		return 0
+	}
+	var names []string
+	for line := range strings.Lines(string(b)) { // names, and their values on the next line
+		fields := strings.Fields(line)
+		i := slices.Index(names, "ListenOverflows")
+		if i >= 0 && i < len(fields) && fields[0] == names[0] {
+			n, _ := strconv.ParseUint(fields[i], 10, 64)
+			return n
+		}
+		names = fields
+	}
+	return 0
+}
+
 // isPortless tells whether a connection failed because no local port was left.
 func isPortless(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }
+
+// portLater leaves the choice of a port to the connect, which knows the other side: a bind alone would take ports away from all
+// connections of an address, of which there are some 28,000.
+func portLater(_, _ string, c syscall.RawConn) error {
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		failed = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+	})
+	if err == nil {
+		err = failed
+	}
+	return err
+}
+
+// nap sleeps by a timer of the kernel's own. The runtime rounds what it has to wake for up to milliseconds, so all of a process
+// that sleeps wakes with the dispatcher, just when most is under way.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	_ = unix.Nanosleep(&t, nil) // a signal ends it early, which is as good a time as another
+}

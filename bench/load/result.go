@@ -37,6 +37,7 @@ type Result struct {
 	took            time.Duration
 	looked          bool // at processors
 	unported        uint64
+	overflowed      uint64 // connections that found the queue of a listener on this machine full
 }
 
 // OpResult is what came of the visits of one operation.

@@ -185,8 +185,9 @@ func busy(r *Result) (measured, broken string) {
 	return measured, ""
 }
 
+// ports looks at local ports. A full queue of a listener is no reason to doubt: the edge's it is, and visits show that they waited.
 func ports(r *Result) (measured, broken string) {
-	measured = fmt.Sprintf("%d visits without a local port", r.unported)
+	measured = fmt.Sprintf("%d visits without a local port, %d connections found a listener's queue full", r.unported, r.overflowed)
 	if r.unported > 0 {
 		return measured, measured + ": give the scenario more sources, or fewer new connections"
 	}

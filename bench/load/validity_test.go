@@ -44,7 +44,7 @@ func TestEveryRuleFires(t *testing.T) {
 		"busy":               {func(r *Result) { r.Processor.Machine = 0.99 }, "processors", "no processor time was left"},
 		"stolen":             {func(r *Result) { r.Processor.Stolen = 0.11 }, "processors", "neighbours took"},
 		"own":                {func(r *Result) { r.Processor.Own = 0.81 }, "processors", "the generator took most"},
-		"ports":              {func(r *Result) { r.unported = 1 }, "sockets", "1 visits without a local port: give"},
+		"ports":              {func(r *Result) { r.unported = 1 }, "sockets", "1 visits without a local port, 0 connections found a listener's queue full: give"},
 		"logs":               {func(r *Result) { r.Unlogged = "disk full" }, "logs", "not whole: disk full"},
 		"lost on the way":    {func(r *Result) { r.Accounts.Planned++ }, "accounts", "1001 visits planned, but 1000 sent and 0 unsent"},
 		"without an outcome": {func(r *Result) { r.Accounts.Outcomes["green"]-- }, "accounts", "1000 visits sent, but 999 have an outcome"},

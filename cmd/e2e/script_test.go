@@ -47,7 +47,7 @@ func runScripts(t *testing.T, folder string) {
 		"PATH": filepath.Dir(bin) + string(os.PathListSeparator) + os.Getenv("PATH"), "PUBLIC": publicFolder(t),
 		"UP": f.Path(), "FLEET": dir, "ORIGIN": up.Origin, "EDGE": up.Edges[1].Scan,
 		"SNAPSHOT": snapshotFile(t), "PUSH_TOKEN": up.PushToken, "SCANNER_KEY": up.ScannerKey, "ADMIN_TOKEN": up.AdminToken,
-		"ORIGIN_TLS": up.OriginTLS, "EDGE_TLS": up.Edges[1].ScanTLS, "CA": up.CA,
+		"ORIGIN_TLS": up.OriginTLS, "EDGE_TLS": up.Edges[1].ScanTLS, "EDGE_ADMIN": up.Edges[1].Admin, "CA": up.CA,
 		"JOIN": enrol.Token{URL: "https://127.0.0.1:1", Secret: strings.Repeat("X", 26)}.String(),
 	}
 	testscript.Run(t, testscript.Params{

@@ -48,6 +48,7 @@ func keyName(n int) string {
 type benchPrepare struct {
 	operatorFlags
 	edges    []string
+	admins   []string
 	subjects int
 	keys     int
 	out      string
@@ -77,6 +78,7 @@ scanedge bench clean --up FILE takes it all away.`,
 	b.add(cmd)
 	fl := cmd.Flags()
 	fl.StringArrayVar(&b.edges, "edge", nil, "http://HOST:PORT of an edge that the load goes to; may be given again (default those of --up)")
+	fl.StringArrayVar(&b.admins, "edge-admin", nil, "http://HOST:PORT of an edge's admin listener, one for each --edge in their order: a day then holds its accounts against what the edges count")
 	fl.IntVar(&b.subjects, "subjects", 0, fmt.Sprintf("subjects over both issuers, 2 to %d (needed)", maxSubjects))
 	fl.IntVar(&b.keys, "keys", 8, fmt.Sprintf("scanner keys that visits carry by turns, 1 to %d", maxKeys))
 	fl.StringVar(&b.out, "out", "", "file that the target is written to (needed)")
@@ -134,16 +136,33 @@ func (b *benchPrepare) target() (*fleet.Up, error) {
 	if len(b.edges) > 0 {
 		up.Edges = nil
 	}
-	for i, base := range b.edges {
-		if u, err := url.Parse(base); err != nil || u.Scheme != "http" || u.Port() == "" || u.Path != "" && u.Path != "/" {
-			return nil, usageError("--edge is %q; it must be http://HOST:PORT", base)
+	for i, given := range b.edges {
+		scan, err := baseURL("--edge", given)
+		if err != nil {
+			return nil, err
 		}
-		up.Edges = append(up.Edges, fleet.Edge{Name: fmt.Sprintf("edge-%d", i+1), Scan: strings.TrimSuffix(base, "/")})
+		up.Edges = append(up.Edges, fleet.Edge{Name: fmt.Sprintf("edge-%d", i+1), Scan: scan})
+	}
+	if len(b.admins) > 0 && len(b.admins) != len(b.edges) {
+		return nil, usageError("there are %d --edge and %d --edge-admin; give one for each", len(b.edges), len(b.admins))
+	}
+	for i, given := range b.admins {
+		if up.Edges[i].Admin, err = baseURL("--edge-admin", given); err != nil {
+			return nil, err
+		}
 	}
 	if len(up.Edges) == 0 {
 		return nil, usageError("which edges does the load go to? Give --edge URL for each")
 	}
 	return up, ownFleet(up, b.own)
+}
+
+// baseURL checks the address of a listener, and returns it without a slash at its end.
+func baseURL(flag, given string) (string, error) {
+	if u, err := url.Parse(given); err != nil || u.Scheme != "http" || u.Port() == "" || u.Path != "" && u.Path != "/" {
+		return "", usageError("%s is %q; it must be http://HOST:PORT", flag, given)
+	}
+	return strings.TrimSuffix(given, "/"), nil
 }
 
 // preparing is what is made of a target, step by step; each may be done again.
