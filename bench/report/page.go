@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"math"
 	"strings"
 
 	"github.com/scanedge/scanedge/bench/load"
@@ -20,6 +21,7 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"count":   thousands,
 	"clock":   func(second int) string { return clock(float64(second)) },
 	"share":   share,
+	"rate":    func(a float64) string { return thousands(uint64(math.Round(a))) + "/s" },
 	"samples": func(n int64) string { return thousands(uint64(n)) },
 }).Parse(pageSource))
 
