@@ -13,11 +13,22 @@ import (
 	"github.com/scanedge/scanedge/bench/load"
 )
 
-// Read returns the report of a folder. Where its run was killed before it could write one, it is made from the log of seconds,
-// up to the last whole one, and is not valid.
-func Read(dir string) (*Report, error) {
+// Read returns the report of a folder, or one that was kept as a file. Where the folder's run was killed before it could write one, it is
+// made from the log of seconds, up to the last whole one, and is not valid.
+func Read(at string) (*Report, error) {
+	if info, err := os.Stat(at); err == nil && info.IsDir() {
+		return readFolder(at)
+	}
 	r := new(Report)
-	err := readJSON(dir, File, r)
+	if err := readJSON(at, r); err != nil {
+		return nil, fmt.Errorf("%w; give the --out folder of a bench day, or its %s", err, File)
+	}
+	return r, nil
+}
+
+func readFolder(dir string) (*Report, error) {
+	r := new(Report)
+	err := readJSON(filepath.Join(dir, File), r)
 	if err == nil && !r.Killed {
 		return r, nil
 	}
@@ -25,7 +36,7 @@ func Read(dir string) (*Report, error) {
 		return nil, err
 	}
 	run := new(Run)
-	if err := readJSON(dir, RunFile, run); err != nil {
+	if err := readJSON(filepath.Join(dir, RunFile), run); err != nil {
 		return nil, fmt.Errorf("%w; give the --out folder of a bench day", err)
 	}
 	seconds, err := ReadSeconds(dir)
@@ -35,8 +46,7 @@ func Read(dir string) (*Report, error) {
 	return killed(run, seconds), nil
 }
 
-func readJSON(dir, name string, into any) error {
-	path := filepath.Join(dir, name)
+func readJSON(path string, into any) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err

@@ -76,15 +76,21 @@ func TestReadOfARunThatLoggedNothing(t *testing.T) {
 	}
 }
 
-// A run that came to its end is read as it was written.
+// A run that came to its end is read as it was written, also from a report that was kept without its folder.
 func TestReadOfAWholeRun(t *testing.T) {
 	dir, want := begun(t), sample("late")
 	want.Conclude(&Run{Mode: Rhythm, Targets: DefaultTargets, Environment: Here()})
 	if err := want.WriteFiles(dir); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Read(dir); err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v, %+v\nwant %+v", err, got, want)
+	kept := filepath.Join(t.TempDir(), "kept.json")
+	if err := os.Link(filepath.Join(dir, File), kept); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{dir, kept} {
+		if got, err := Read(at); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, %+v\nwant %+v", at, err, got, want)
+		}
 	}
 }
 

@@ -38,12 +38,12 @@ Exit status: that of the run, as of bench day; 2 where the folder has no run, or
 
 func newBenchDiffCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "diff DIR-A DIR-B",
+		Use:   "diff A B",
 		Short: "Set two runs' reports side by side",
-		Long: `diff prints the figures of two runs, each a folder that bench day was given as --out, and how many times the first's are in the
-second's. What was not alike (the mode, the seed, the machine, the version) is said before.
+		Long: `diff prints the figures of two runs, each a folder that bench day was given as --out or a report.json that was kept, and how many
+times the first's are in the second's. What was not alike (the mode, the seed, the machine, the version) is said before.
 
-Exit status: 0 compared, whatever the figures; 2 a folder has no run.`,
+Exit status: 0 compared, whatever the figures; 2 there is no report.`,
 		Example: `  scanedge bench diff var/before var/after`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
